@@ -1,0 +1,248 @@
+//! Folders of images: classes, formats, and files that are broken.
+
+use data::{DataError, Dataset, ImageFolder, Raster, Visit, centre_crop, read_image, signed_unit};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Rgb, RgbImage, RgbaImage};
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const VISIT: Visit = Visit { seed: 0, position: 0 };
+
+/// Slopes, so that JPEG keeps them nearly.
+fn slopes(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (x + y) as u8]))
+}
+
+fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).expect("an encoded image");
+    bytes.into_inner()
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let file = folder.join(name);
+    fs::create_dir_all(file.parent().expect("a parent")).expect("a temporary folder");
+    fs::write(&file, bytes).expect("a temporary file");
+    file
+}
+
+fn load(set: &ImageFolder, index: u64) -> (Vec<f32>, u32) {
+    let mut out = vec![f32::NAN; set.shape().len()];
+    let label = set.load(index, VISIT, &mut out).expect("a good image");
+    (out, label)
+}
+
+#[test]
+fn folders_are_classes() {
+    let folder = TempDir::new().unwrap();
+    let png = encoded(slopes(40, 50), ImageFormat::Png);
+    for name in
+        ["zebra/b.png", "zebra/a.PNG", "ant/10.png", "ant/9.png", "Bee/x.jpeg", ".git/x.png"]
+    {
+        write(folder.path(), name, &png);
+    }
+    write(folder.path(), "ant/notes.txt", b"not an image");
+    write(folder.path(), "labels.csv", b"not an image");
+    let set = ImageFolder::open(folder.path(), 8).unwrap();
+    let files: Vec<_> = (0..set.len())
+        .map(|i| {
+            (set.file(i).strip_prefix(folder.path()).unwrap().to_str().unwrap(), load(&set, i).1)
+        })
+        .collect();
+    // Byte order: capitals first, and "10" before "9".
+    let expected = [
+        ("Bee/x.jpeg", 0),
+        ("ant/10.png", 1),
+        ("ant/9.png", 1),
+        ("zebra/a.PNG", 2),
+        ("zebra/b.png", 2),
+    ];
+    assert_eq!(files, expected);
+    assert_eq!((set.num_classes(), set.class_name(2), set.class_name(3)), (3, Some("zebra"), None));
+    assert_eq!((set.shape().channels, set.shape().height, set.shape().width), (3, 8, 8));
+}
+
+#[test]
+fn a_flat_folder_has_no_labels() {
+    let folder = TempDir::new().unwrap();
+    for name in ["b.png", "a.jpg"] {
+        write(folder.path(), name, &encoded(slopes(20, 20), ImageFormat::Png));
+    }
+    let set = ImageFolder::open(folder.path(), 16).unwrap();
+    assert_eq!((set.len(), set.num_classes(), load(&set, 1).1), (2, 0, 0));
+    assert!(set.file(0).ends_with("a.jpg"));
+}
+
+/// `[C, H, W]` of the crop, in [-1, 1].
+#[test]
+fn pixels_are_those_of_the_crop() {
+    let folder = TempDir::new().unwrap();
+    let source = slopes(70, 50);
+    write(folder.path(), "a.png", &encoded(source.clone(), ImageFormat::Png));
+    let (pixels, _) = load(&ImageFolder::open(folder.path(), 24).unwrap(), 0);
+    let crop = centre_crop(&Raster::new(70, 50, 3, source.into_raw()), 24);
+    for (i, got) in pixels.iter().enumerate() {
+        let byte = crop.pixels()[i % (24 * 24) * 3 + i / (24 * 24)];
+        assert_eq!(*got, signed_unit(byte));
+    }
+    assert_eq!([signed_unit(0), signed_unit(255)], [-1.0, 1.0]);
+}
+
+#[test]
+fn every_kind_of_pixel_becomes_rgb() {
+    let folder = TempDir::new().unwrap();
+    let rgb = slopes(5, 4);
+    let check = |name: &str, image: DynamicImage, expected: &RgbImage| {
+        let file = write(folder.path(), name, &encoded(image, ImageFormat::Png));
+        assert_eq!(read_image(file).unwrap().pixels(), expected.as_raw(), "{name}");
+    };
+    check("rgb.png", rgb.clone().into(), &rgb);
+    // Alpha is dropped, not composited: even fully transparent pixels keep their colour.
+    let rgba = RgbaImage::from_fn(5, 4, |x, y| {
+        let [r, g, b] = rgb.get_pixel(x, y).0;
+        image::Rgba([r, g, b, (x * 60) as u8])
+    });
+    check("rgba.png", rgba.into(), &rgb);
+
+    let grey = GrayImage::from_fn(5, 4, |x, y| image::Luma([(x * 50 + y) as u8]));
+    let from_grey = RgbImage::from_fn(5, 4, |x, y| Rgb([grey.get_pixel(x, y).0[0]; 3]));
+    let grey_alpha = GrayAlphaImage::from_fn(5, 4, |x, y| image::LumaA([(x * 50 + y) as u8, 0]));
+    check("grey.png", grey.into(), &from_grey);
+    check("grey_alpha.png", grey_alpha.into(), &from_grey);
+    let deep = image::ImageBuffer::from_fn(5, 4, |x, y| image::Luma([(x * 50 + y) as u16 * 257]));
+    check("grey16.png", DynamicImage::ImageLuma16(deep), &from_grey);
+}
+
+/// A palette PNG from its bytes: two colours, 3x1, written by Pillow 13.0 (`optimize=True`).
+#[test]
+fn palettes_become_rgb() {
+    let folder = TempDir::new().unwrap();
+    let bytes = include_bytes!("goldens/palette.png");
+    let image = read_image(write(folder.path(), "p.png", bytes)).unwrap();
+    assert_eq!(image.pixels(), [255, 0, 0, 10, 20, 30, 255, 0, 0]);
+}
+
+#[test]
+fn jpegs_are_close_to_what_was_encoded() {
+    let folder = TempDir::new().unwrap();
+    let source = slopes(64, 48);
+    // The name lies; the content decides.
+    let file = write(folder.path(), "a.png", &encoded(source.clone(), ImageFormat::Jpeg));
+    let image = read_image(file).unwrap();
+    assert_eq!((image.width(), image.height()), (64, 48));
+    let worst = image.pixels().iter().zip(source.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(worst < Some(40), "{worst:?}");
+
+    let grey = GrayImage::from_fn(16, 16, |x, _| image::Luma([x as u8 * 10]));
+    let image =
+        read_image(write(folder.path(), "grey.jpg", &encoded(grey, ImageFormat::Jpeg))).unwrap();
+    assert!(image.pixels().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+}
+
+/// The reason for refusing `bytes` as an image.
+#[track_caller]
+fn refused(folder: &TempDir, bytes: &[u8]) -> String {
+    let path = write(folder.path(), "broken.png", bytes);
+    match read_image(&path) {
+        Err(DataError::Image { file, reason }) => {
+            assert_eq!(file, path);
+            reason
+        }
+        other => panic!("accepted or otherwise refused: {other:?}"),
+    }
+}
+
+#[test]
+fn broken_files_are_refused_by_name() {
+    let folder = TempDir::new().unwrap();
+    let png = encoded(slopes(64, 64), ImageFormat::Png);
+    let jpeg = encoded(slopes(64, 64), ImageFormat::Jpeg);
+    assert_eq!(refused(&folder, b""), "the file is empty");
+    assert!(refused(&folder, b"hello, world").contains("format"));
+    assert!(refused(&folder, &jpeg[..jpeg.len() - 2]).contains("cut short"));
+    for share in 1..20 {
+        refused(&folder, &png[..png.len() * share / 20]);
+        refused(&folder, &jpeg[..jpeg.len() * share / 20]);
+    }
+    // A flipped bit in the header is caught by the checksum.
+    let mut flipped = png.clone();
+    flipped[20] ^= 4;
+    refused(&folder, &flipped);
+
+    // Cameras write bytes after the end of a JPEG.
+    let mut longer = jpeg;
+    longer.extend(b"trailer \xff\xff");
+    assert!(read_image(write(folder.path(), "a.jpg", &longer)).is_ok());
+
+    let gone = read_image(folder.path().join("gone.png")).unwrap_err();
+    assert!(matches!(&gone, DataError::Io { path, .. } if path.ends_with("gone.png")), "{gone}");
+}
+
+/// No panic and no long loop, whatever the bytes; what is accepted has the size it says.
+#[test]
+fn damaged_files_never_panic() {
+    let folder = TempDir::new().unwrap();
+    let draws = philox::Draws::new(1, philox::Purpose::EvaluationSubset, 0);
+    let sources =
+        [ImageFormat::Png, ImageFormat::Jpeg].map(|format| encoded(slopes(33, 21), format));
+    for trial in 0..400 {
+        let mut bytes = sources[trial as usize % 2].clone();
+        for change in 0..4 {
+            let lane = trial * 16 + change * 4;
+            let at = draws.below(lane, bytes.len() as u64) as usize;
+            bytes[at] = draws.word(lane + 2) as u8;
+        }
+        if let Ok(image) = read_image(write(folder.path(), "x.png", &bytes)) {
+            assert_eq!(image.pixels().len(), image.width() * image.height() * 3);
+        }
+    }
+}
+
+/// A PNG header that promises more pixels than memory is refused before any is allocated.
+#[test]
+fn promises_of_size_are_not_believed() {
+    let folder = TempDir::new().unwrap();
+    for (width, height) in [(100_000u32, 100_000u32), (8193, 8193), (u32::MAX >> 1, 1)] {
+        let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+        let mut header = b"IHDR".to_vec();
+        header.extend(width.to_be_bytes());
+        header.extend(height.to_be_bytes());
+        header.extend([8, 2, 0, 0, 0]);
+        png.extend(13u32.to_be_bytes());
+        png.extend(&header);
+        png.extend(crc32(&header).to_be_bytes());
+        png.extend([0, 0, 1, 0]);
+        png.extend(b"IDAT");
+        let reason = refused(&folder, &png);
+        assert!(reason.contains("more than") || reason.contains("imit"), "{width}: {reason}");
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0xEDB8_8320))
+    })
+}
+
+#[test]
+fn folders_that_are_no_data_set() {
+    let folder = TempDir::new().unwrap();
+    let open = |name: &str| ImageFolder::open(folder.path().join(name), 8).unwrap_err();
+    write(folder.path(), "empty/readme.txt", b"");
+    assert!(matches!(open("empty"), DataError::Missing { .. }));
+
+    let png = encoded(slopes(9, 9), ImageFormat::Png);
+    write(folder.path(), "hole/a/x.png", &png);
+    write(folder.path(), "hole/b/x.txt", b"");
+    let hole = open("hole");
+    assert!(matches!(&hole, DataError::Missing { folder, .. } if folder.ends_with("hole/b")));
+
+    write(folder.path(), "both/a/x.png", &png);
+    write(folder.path(), "both/y.png", &png);
+    assert!(open("both").to_string().contains("both y.png and a"), "{}", open("both"));
+
+    assert!(matches!(open("nowhere"), DataError::Io { .. }));
+    let size = ImageFolder::open(folder.path(), 0).unwrap_err();
+    assert_eq!(size.to_string(), "size of images is 0, expected 1 to 4096");
+}
