@@ -1,0 +1,193 @@
+//! The program `xtask` itself, started in small workspaces made for the test.
+//!
+//! They have no dependencies, so cargo builds them in a second and needs no network.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A `dis` that shows its arguments and ends with the exit code in `DIS_EXIT_CODE`.
+const ECHO: &str = r#"
+#![forbid(unsafe_code)]
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    println!("{arguments:?}");
+    let code = std::env::var("DIS_EXIT_CODE").unwrap_or_default();
+    std::process::exit(code.parse().unwrap_or(0));
+}
+"#;
+
+/// Makes a workspace in a fresh folder; each crate is its name and its source file with text.
+fn workspace(test: &str, crates: &[(&str, &str, &str)]) -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    if root.exists() {
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+    write(&root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n");
+    for (name, file, text) in crates {
+        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n");
+        write(&root, &format!("crates/{name}/Cargo.toml"), &manifest);
+        write(&root, &format!("crates/{name}/{file}"), text);
+    }
+    root
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// `cargo xtask` in that workspace, without what the surrounding cargo set.
+fn xtask(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .args(arguments)
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", root.join("target"))
+        .env("CARGO_NET_OFFLINE", "true")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("RUSTFLAGS")
+        .env_remove("NEXTEST_PROFILE");
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn arguments_and_exit_codes_of_dis_pass_through_untouched() {
+    let root = workspace("pass_through", &[("dis", "src/main.rs", ECHO)]);
+    for (arguments, expected) in [
+        (&["train"][..], "[\"train\"]\n"),
+        (&["train", "--help"], "[\"train\", \"--help\"]\n"),
+        (&["train", "--", "-x"], "[\"train\", \"--\", \"-x\"]\n"),
+        (
+            &["sample", "runs/a b", "--", "--steps=3"],
+            "[\"sample\", \"runs/a b\", \"--\", \"--steps=3\"]\n",
+        ),
+        (
+            &["forward", "--set", "a.b=\"v\"", "-V"],
+            "[\"forward\", \"--set\", \"a.b=\\\"v\\\"\", \"-V\"]\n",
+        ),
+        (&["info", "help"], "[\"info\", \"help\"]\n"),
+        (&["convert"], "[\"convert\"]\n"),
+        (&["doctor"], "[\"doctor\"]\n"),
+    ] {
+        let output = xtask(&root, arguments).env("DIS_EXIT_CODE", "75").output().unwrap();
+        assert_eq!(stdout(&output), expected);
+        assert_eq!(output.status.code(), Some(75), "{arguments:?}");
+    }
+    let output = xtask(&root, &["train"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_broken_build_of_dis_ends_with_the_exit_code_of_cargo() {
+    let root = workspace("broken_build", &[("dis", "src/main.rs", "fn main() { missing() }")]);
+    let output = xtask(&root, &["train"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    assert!(stderr(&output).contains("cannot find function `missing`"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}
+
+/// One process from start to end: what a terminal's Ctrl-C or a scheduler's SIGTERM reaches is
+/// `dis` itself, once.
+#[cfg(unix)]
+#[test]
+fn dis_takes_the_place_of_xtask() {
+    let source = "fn main() { println!(\"{}\", std::process::id()); }";
+    let root = workspace("same_process", &[("dis", "src/main.rs", source)]);
+    let child = xtask(&root, &["train"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(stdout(&output).trim(), id.to_string());
+}
+
+#[test]
+fn tidy_fails_and_names_the_place() {
+    let root = workspace("untidy", &[("philox", "src/lib.rs", "//! Numbers.\nmod block;\n")]);
+    write(&root, "crates/philox/src/block.rs", "fn f() {\n    todo!()\n}\n");
+    write(&root, "crates/philox/src/lost.rs", "");
+    let output = xtask(&root, &["tidy"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = stderr(&output);
+    for expected in [
+        "error[unsafe]: crates/philox/src/lib.rs:1: a crate root needs #![forbid(unsafe_code)]",
+        "error[unfinished]: crates/philox/src/block.rs:2: `todo!` is a stub",
+        "error[orphans]: crates/philox/src/lost.rs: no `mod` leads here",
+        "tidy found 3 errors",
+    ] {
+        assert!(errors.contains(expected), "{expected} is not in\n{errors}");
+    }
+
+    write(&root, "crates/philox/src/lib.rs", "#![forbid(unsafe_code)]\nmod block;\nmod lost;\n");
+    write(&root, "crates/philox/src/block.rs", "");
+    let output = xtask(&root, &["tidy"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("0 errors, 0 warnings"), "{}", stdout(&output));
+}
+
+#[test]
+fn check_layer_runs_what_is_about_the_layer_and_nothing_else() {
+    let library = "pub mod scan { #[test] fn unit() {} }\nmod gemm { #[test] fn other() {} }";
+    let root = workspace(
+        "check_layer",
+        &[("ssm-kernels", "src/lib.rs", library), ("dis-model", "src/lib.rs", "")],
+    );
+    write(&root, "crates/ssm-kernels/src/scan.rs", "");
+    write(&root, "crates/ssm-kernels/tests/scan.rs", "#[test]\nfn forward() {}\n");
+    write(
+        &root,
+        "crates/ssm-kernels/tests/laws.rs",
+        "#[test]\nfn scan_is_causal() {}\n#[test]\nfn gemm_adds() { panic!() }\n",
+    );
+
+    let output = xtask(&root, &["check-layer", "scan"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("\nscan: 3 passed, 0 failed in "), "{}", stdout(&output));
+
+    let output = xtask(&root, &["check-layer", "scam"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("did you mean `scan`?"), "{}", stderr(&output));
+
+    let output = xtask(&root, &["check-layer"]).output().unwrap();
+    assert_eq!(stdout(&output), "ops (ssm-kernels): scan\nlayers (dis-model): \n");
+
+    write(&root, "crates/ssm-kernels/src/gemm.rs", "");
+    let output = xtask(&root, &["check-layer", "gemm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("\ngemm: 1 passed, 1 failed in "), "{}", stdout(&output));
+}
+
+#[test]
+fn ci_runs_every_stage_and_stops_at_the_first_that_fails() {
+    let source = "//! Numbers.\n#![forbid(unsafe_code)]\n\n\
+        /// Two.\n///\n/// ```\n/// assert_eq!(philox::two(), 2);\n/// ```\n\
+        pub fn two() -> u32 {\n    2\n}\n\n\
+        #[cfg(test)]\nmod tests {\n    #[test]\n    fn two() {\n        \
+        assert_eq!(super::two(), 2);\n    }\n}\n";
+    let root = workspace("ci", &[("philox", "src/lib.rs", source)]);
+    let output = xtask(&root, &["ci"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let summary = stdout(&output);
+    for stage in ["format", "tidy", "clippy", "docs", "test"] {
+        assert!(summary.contains(&format!("\n{stage:8} ok ")), "{summary}");
+    }
+
+    // A link that leads nowhere: lints pass, docs do not.
+    write(&root, "crates/philox/src/lib.rs", &source.replace("/// Two.", "/// [`three`]"));
+    let output = xtask(&root, &["ci"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("\ndocs     FAILED "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\ntest     not run\n"), "{}", stdout(&output));
+    let command = "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps";
+    assert!(stderr(&output).contains(command), "{}", stderr(&output));
+}
