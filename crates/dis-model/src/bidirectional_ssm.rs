@@ -1,0 +1,382 @@
+//! The mixer of a block: a gated state-space layer that reads the tokens in both orders.
+//!
+//! ```text
+//! [x | z]         = n W_in^T
+//! per order:  u   = silu(conv(x)),   [delta_r | B | C] = u W_x^T,   delta_raw = delta_r W_dt^T
+//! y               = direction_sum (scan(left to right) + scan(right to left)) silu(z)
+//! out             = y W_out^T
+//! ```
+//!
+//! `W_in`, `z` and `W_out` are shared by the orders; convolution, projections, decay and direct path
+//! have one copy each. The bias of `W_dt` is added inside the scan.
+//!
+//! # Source
+//! DiS, arXiv 2402.05608, section 3.1; the "v2" mixer of Vision Mamba, arXiv 2401.09417, whose
+//! released code halves the sum (`direction_sum = 0.5`).
+
+use crate::config::DisConfig;
+use crate::error::ModelError;
+use crate::linear::Linear;
+use crate::net::Net;
+use crate::params::ParamLayout;
+use ssm_kernels::{Backend, Mat, MatMut, Real, ScanOrder, Scratch, Write};
+use ssm_kernels::{causal_conv1d as conv, selective_scan as scan};
+use std::ops::Range;
+
+/// Parameters of one scan order.
+#[derive(Clone, Debug)]
+struct Order {
+    order: ScanOrder,
+    conv_weight: Range<usize>,
+    conv_bias: Range<usize>,
+    x_proj: Linear,
+    delta_weight: Range<usize>,
+    delta_bias: Range<usize>,
+    a_log: Range<usize>,
+    d_skip: Range<usize>,
+}
+
+/// Parameters of one mixer.
+#[derive(Clone, Debug)]
+pub(crate) struct BidirectionalSsm {
+    in_proj: Linear,
+    orders: [Order; 2],
+    out_proj: Linear,
+}
+
+/// What the gradient pass needs of one value pass. Shapes with `L` tokens of every image.
+#[derive(Debug)]
+pub(crate) struct SsmSaved<T> {
+    /// `[B, L, 2E]`: `[x | z]`.
+    xz: Vec<T>,
+    /// Per order `[B, L, E]`.
+    u: [Vec<T>; 2],
+    /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`.
+    x_dbl: [Vec<T>; 2],
+    /// Per order `[B, L, E]`.
+    delta_raw: [Vec<T>; 2],
+    /// `[B, L, E]`: sum of the scans before the gate.
+    pre_gate: Vec<T>,
+    /// `[B, L, E]`.
+    gated: Vec<T>,
+}
+
+impl<T: Real> SsmSaved<T> {
+    pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
+        let zeros = |n: usize| vec![T::ZERO; batch * c.seq_len() * n];
+        let e = c.d_inner();
+        let pair = |n: usize| [zeros(n), zeros(n)];
+        Self {
+            xz: zeros(2 * e),
+            u: pair(e),
+            x_dbl: pair(c.x_proj_width()),
+            delta_raw: pair(e),
+            pre_gate: zeros(e),
+            gated: zeros(e),
+        }
+    }
+}
+
+/// Working memory shared by all mixers.
+#[derive(Debug)]
+pub(crate) struct SsmScratch<T> {
+    kernels: Scratch<T>,
+    grad_gated: Vec<T>,
+    grad_xz: Vec<T>,
+    grad_u: [Vec<T>; 2],
+    grad_delta: [Vec<T>; 2],
+    grad_x_dbl: [Vec<T>; 2],
+}
+
+impl<T: Real> SsmScratch<T> {
+    /// Memory of the value pass alone.
+    pub(crate) fn for_inference() -> Self {
+        Self {
+            kernels: Scratch::new(),
+            grad_gated: Vec::new(),
+            grad_xz: Vec::new(),
+            grad_u: [Vec::new(), Vec::new()],
+            grad_delta: [Vec::new(), Vec::new()],
+            grad_x_dbl: [Vec::new(), Vec::new()],
+        }
+    }
+
+    pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
+        let zeros = |n: usize| vec![T::ZERO; batch * c.seq_len() * n];
+        let e = c.d_inner();
+        let pair = |n: usize| [zeros(n), zeros(n)];
+        Self {
+            kernels: Scratch::new(),
+            grad_gated: zeros(e),
+            grad_xz: zeros(2 * e),
+            grad_u: pair(e),
+            grad_delta: pair(e),
+            grad_x_dbl: pair(c.x_proj_width()),
+        }
+    }
+}
+
+impl Order {
+    fn new(c: &DisConfig, layout: &ParamLayout, mixer: &str, order: ScanOrder) -> Self {
+        let copy = match order {
+            ScanOrder::LeftToRight => "",
+            ScanOrder::RightToLeft => "_b",
+        };
+        let range = |name: String| layout.range(&format!("{mixer}.{name}"));
+        Self {
+            order,
+            conv_weight: range(format!("conv1d{copy}.weight")),
+            conv_bias: range(format!("conv1d{copy}.bias")),
+            x_proj: Linear::new(
+                layout,
+                &format!("{mixer}.x_proj{copy}"),
+                c.x_proj_width(),
+                c.d_inner(),
+            ),
+            delta_weight: range(format!("dt_proj{copy}.weight")),
+            delta_bias: range(format!("dt_proj{copy}.bias")),
+            a_log: range(format!("A{copy}_log")),
+            d_skip: range(format!("D{copy}")),
+        }
+    }
+
+    fn conv<'a, T>(&self, params: &'a [T]) -> conv::Direction<'a, T> {
+        conv::Direction {
+            order: self.order,
+            weight: &params[self.conv_weight.clone()],
+            bias: &params[self.conv_bias.clone()],
+        }
+    }
+}
+
+impl BidirectionalSsm {
+    /// The parameters `<name>.…` of the layout.
+    pub(crate) fn new(c: &DisConfig, layout: &ParamLayout, name: &str) -> Self {
+        let (d, e) = (c.hidden_size, c.d_inner());
+        let order = |order| Order::new(c, layout, name, order);
+        Self {
+            in_proj: Linear::new(layout, &format!("{name}.in_proj"), 2 * e, d),
+            orders: [order(ScanOrder::LeftToRight), order(ScanOrder::RightToLeft)],
+            out_proj: Linear::new(layout, &format!("{name}.out_proj"), d, e),
+        }
+    }
+
+    /// `out` from `input`, both `[B, L, D]`.
+    pub(crate) fn forward<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        input: &[B::Elem],
+        saved: &mut SsmSaved<B::Elem>,
+        scratch: &mut SsmScratch<B::Elem>,
+        keep: bool,
+        out: &mut [B::Elem],
+    ) -> Result<(), ModelError> {
+        let Net { c, params } = net;
+        let (d, e, r) = (c.hidden_size, c.d_inner(), c.delta_rank());
+        let rows = input.len() / d;
+        self.in_proj.forward::<B>(params, Mat::new(input, rows, d), &mut saved.xz)?;
+        let [first, second] = &mut saved.u;
+        let directions = [self.orders[0].conv(params), self.orders[1].conv(params)];
+        let args = self.conv_args::<B::Elem>(c, &directions, &saved.xz, rows);
+        B::causal_conv1d(&args, &mut [first, second])?;
+        for (i, order) in self.orders.iter().enumerate() {
+            let u = Mat::new(&saved.u[i], rows, e);
+            order.x_proj.forward::<B>(params, u, &mut saved.x_dbl[i])?;
+            let delta_r = Mat::columns(&saved.x_dbl[i], rows, c.x_proj_width(), 0, r);
+            let weight = Mat::new(&params[order.delta_weight.clone()], e, r);
+            let delta_raw = MatMut::new(&mut saved.delta_raw[i], rows, e);
+            B::gemm(delta_raw, Write::Overwrite, delta_r, weight.t())?;
+        }
+        let SsmSaved { xz, u, x_dbl, delta_raw, pre_gate, gated } = saved;
+        let directions = self.scan_directions(net, u, x_dbl, delta_raw);
+        let args = scan_args(c, &directions, xz, rows);
+        let pre_gate = keep.then_some(pre_gate.as_mut_slice());
+        B::selective_scan(&args, scan::Output { gated, pre_gate }, &mut scratch.kernels)?;
+        self.out_proj.forward::<B>(params, Mat::new(gated, rows, e), out)
+    }
+
+    /// `grad_input` from `grad_out`, both `[B, L, D]`; adds the gradients of the parameters.
+    pub(crate) fn backward<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        input: &[B::Elem],
+        saved: &SsmSaved<B::Elem>,
+        grad_out: &[B::Elem],
+        grads: &mut [B::Elem],
+        scratch: &mut SsmScratch<B::Elem>,
+        grad_input: &mut [B::Elem],
+    ) -> Result<(), ModelError> {
+        let Net { c, params } = net;
+        let (d, e) = (c.hidden_size, c.d_inner());
+        let rows = input.len() / d;
+        let grad_out = Mat::new(grad_out, rows, d);
+        self.out_proj.backward_params::<B>(Mat::new(&saved.gated, rows, e), grad_out, grads)?;
+        let grad_gated = MatMut::new(&mut scratch.grad_gated, rows, e);
+        self.out_proj.backward_input::<B>(params, grad_out, Write::Overwrite, grad_gated)?;
+        self.backward_scan::<B>(net, saved, grads, scratch, rows)?;
+        for i in 0..2 {
+            self.backward_projections::<B>(net, saved, grads, scratch, rows, i)?;
+        }
+        self.backward_conv::<B>(net, saved, grads, scratch, rows)?;
+        let grad_xz = Mat::new(&scratch.grad_xz, rows, 2 * e);
+        self.in_proj.backward_params::<B>(Mat::new(input, rows, d), grad_xz, grads)?;
+        let grad_input = MatMut::new(grad_input, rows, d);
+        self.in_proj.backward_input::<B>(params, grad_xz, Write::Overwrite, grad_input)
+    }
+
+    /// Gradients of `z`, `u`, `delta_raw`, `B`, `C` and the scan's own parameters.
+    fn backward_scan<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        saved: &SsmSaved<B::Elem>,
+        grads: &mut [B::Elem],
+        scratch: &mut SsmScratch<B::Elem>,
+        rows: usize,
+    ) -> Result<(), ModelError> {
+        let c = net.c;
+        let (e, r, n) = (c.d_inner(), c.delta_rank(), c.d_state);
+        let own = |o: &Order| [o.a_log.clone(), o.d_skip.clone(), o.delta_bias.clone()];
+        let [a0, d0, b0] = own(&self.orders[0]);
+        let [a1, d1, b1] = own(&self.orders[1]);
+        let parameters = grads
+            .get_disjoint_mut([a0, d0, b0, a1, d1, b1])
+            .unwrap_or_else(|_| unreachable!("parameters of a layout do not overlap"));
+        let [a0, d0, b0, a1, d1, b1] = parameters;
+        let SsmScratch { kernels, grad_gated, grad_xz, grad_u, grad_delta, grad_x_dbl } = scratch;
+        let [u0, u1] = grad_u;
+        let [delta0, delta1] = grad_delta;
+        let [x_dbl0, x_dbl1] = grad_x_dbl;
+        let mut directions = [(u0, delta0, x_dbl0, a0, d0, b0), (u1, delta1, x_dbl1, a1, d1, b1)]
+            .map(|(u, delta_raw, x_dbl, a_log, d_skip, delta_bias)| scan::DirectionGrads {
+                u,
+                delta_raw,
+                bc: MatMut::columns(x_dbl, rows, c.x_proj_width(), r, 2 * n),
+                a_log,
+                d_skip,
+                delta_bias,
+            });
+        let z = MatMut::columns(grad_xz, rows, 2 * e, e, e);
+        let grads = scan::Grads { directions: &mut directions, z };
+        let operands = self.scan_directions(net, &saved.u, &saved.x_dbl, &saved.delta_raw);
+        let args = scan_args(c, &operands, &saved.xz, rows);
+        B::selective_scan_backward(&args, &saved.pre_gate, grad_gated, grads, kernels)?;
+        Ok(())
+    }
+
+    /// Gradients of the projections of one order; adds their part to the gradient of `u`.
+    fn backward_projections<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        saved: &SsmSaved<B::Elem>,
+        grads: &mut [B::Elem],
+        scratch: &mut SsmScratch<B::Elem>,
+        rows: usize,
+        i: usize,
+    ) -> Result<(), ModelError> {
+        let Net { c, params } = net;
+        let (e, r, width) = (c.d_inner(), c.delta_rank(), c.x_proj_width());
+        let order = &self.orders[i];
+        let grad_delta = Mat::new(&scratch.grad_delta[i], rows, e);
+        let delta_r = Mat::columns(&saved.x_dbl[i], rows, width, 0, r);
+        let grad_weight = MatMut::new(&mut grads[order.delta_weight.clone()], e, r);
+        B::gemm(grad_weight, Write::Accumulate, grad_delta.t(), delta_r)?;
+        let weight = Mat::new(&params[order.delta_weight.clone()], e, r);
+        let grad_delta_r = MatMut::columns(&mut scratch.grad_x_dbl[i], rows, width, 0, r);
+        B::gemm(grad_delta_r, Write::Overwrite, grad_delta, weight)?;
+
+        let grad_x_dbl = Mat::new(&scratch.grad_x_dbl[i], rows, width);
+        order.x_proj.backward_params::<B>(Mat::new(&saved.u[i], rows, e), grad_x_dbl, grads)?;
+        let grad_u = MatMut::new(&mut scratch.grad_u[i], rows, e);
+        order.x_proj.backward_input::<B>(params, grad_x_dbl, Write::Accumulate, grad_u)
+    }
+
+    /// Gradients of the convolutions and of `x`.
+    fn backward_conv<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        saved: &SsmSaved<B::Elem>,
+        grads: &mut [B::Elem],
+        scratch: &mut SsmScratch<B::Elem>,
+        rows: usize,
+    ) -> Result<(), ModelError> {
+        let Net { c, params } = net;
+        let e = c.d_inner();
+        let own = |o: &Order| [o.conv_weight.clone(), o.conv_bias.clone()];
+        let [w0, b0] = own(&self.orders[0]);
+        let [w1, b1] = own(&self.orders[1]);
+        let parameters = grads
+            .get_disjoint_mut([w0, b0, w1, b1])
+            .unwrap_or_else(|_| unreachable!("parameters of a layout do not overlap"));
+        let [w0, b0, w1, b1] = parameters;
+        let mut directions =
+            [(w0, b0), (w1, b1)].map(|(weight, bias)| conv::DirectionGrads { weight, bias });
+        let x = MatMut::columns(&mut scratch.grad_xz, rows, 2 * e, 0, e);
+        let grads = conv::Grads { x, directions: &mut directions };
+        let operands = [self.orders[0].conv(params), self.orders[1].conv(params)];
+        let args = self.conv_args::<B::Elem>(c, &operands, &saved.xz, rows);
+        let grad_outs = [scratch.grad_u[0].as_slice(), scratch.grad_u[1].as_slice()];
+        B::causal_conv1d_backward(&args, &grad_outs, grads, &mut scratch.kernels)?;
+        Ok(())
+    }
+
+    fn conv_args<'a, T: Real>(
+        &self,
+        c: &DisConfig,
+        directions: &'a [conv::Direction<'a, T>],
+        xz: &'a [T],
+        rows: usize,
+    ) -> conv::Args<'a, T> {
+        let e = c.d_inner();
+        let shape = conv::Shape {
+            batch: rows / c.seq_len(),
+            seq_len: c.seq_len(),
+            channels: e,
+            width: c.d_conv,
+        };
+        conv::Args { shape, x: Mat::columns(xz, rows, 2 * e, 0, e), directions }
+    }
+
+    fn scan_directions<'a, T: Real>(
+        &self,
+        net: Net<'a, T>,
+        u: &'a [Vec<T>; 2],
+        x_dbl: &'a [Vec<T>; 2],
+        delta_raw: &'a [Vec<T>; 2],
+    ) -> [scan::Direction<'a, T>; 2] {
+        let Net { c, params } = net;
+        let (width, r, n) = (c.x_proj_width(), c.delta_rank(), c.d_state);
+        [0, 1].map(|i| {
+            let order = &self.orders[i];
+            scan::Direction {
+                order: order.order,
+                u: &u[i],
+                delta_raw: &delta_raw[i],
+                bc: Mat::columns(&x_dbl[i], x_dbl[i].len() / width, width, r, 2 * n),
+                a_log: &params[order.a_log.clone()],
+                d_skip: &params[order.d_skip.clone()],
+                delta_bias: &params[order.delta_bias.clone()],
+            }
+        })
+    }
+}
+
+fn scan_args<'a, T: Real>(
+    c: &DisConfig,
+    directions: &'a [scan::Direction<'a, T>],
+    xz: &'a [T],
+    rows: usize,
+) -> scan::Args<'a, T> {
+    let e = c.d_inner();
+    let shape = scan::Shape {
+        batch: rows / c.seq_len(),
+        seq_len: c.seq_len(),
+        channels: e,
+        states: c.d_state,
+    };
+    scan::Args {
+        shape,
+        directions,
+        z: Mat::columns(xz, rows, 2 * e, e, e),
+        direction_sum: T::from_f64(c.direction_sum),
+    }
+}

@@ -1,0 +1,239 @@
+//! `dis info`: what a network costs, before anything is allocated.
+
+pub(crate) mod plan;
+mod target;
+pub(crate) mod units;
+
+use crate::doctor::available_memory;
+use crate::exit;
+use crate::load::Which;
+use anyhow::Result;
+use dis_model::{DisConfig, DisPreset, ParamLayout, counts};
+use plan::Pass;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::process::ExitCode;
+use target::Target;
+use units::{bytes, thousands};
+
+const EXAMPLES: &str = "\
+Examples:
+  dis info                                    all sizes of the paper, for CIFAR-10
+  dis info S/4                                one of them, patches of 4x4
+  dis info H/2 --channels 4 --classes 1000    256 px ImageNet: 32x32x4 latents
+  dis info configs/quickstart.toml            the network of an experiment
+  dis info ema.safetensors --json             the network of a file of weights
+
+A FLOP is one addition, multiplication or exponential. Counted are the matrix
+products, convolutions and scans of one value pass of one image. The paper's own
+figures count only skip linears, time network, patch convolution, final linear and
+norms: they leave out the mixer, and so seven eighths of the cost. They are printed
+beside the true ones for comparison with its table 1.";
+
+const LEGEND: &str = "
+products, scans, total: GFLOP of one value pass of one image
+(paper):                the paper's own count, which leaves out the mixer
+state, + image:         memory of training, and what every image of a batch adds (estimate)
+
+`dis info SIZE` says more; `dis info --help` shows how to ask for other inputs.
+";
+
+/// Show what a network costs: parameters, true FLOPs, memory, checkpoint size.
+///
+/// A network is one of the paper's sizes (S, S-384, B, M, L, H, with /2, /4 or /8 for the patch), an
+/// experiment file, a run directory or a file of weights. Without one, all sizes are listed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// PRESET[/PATCH], CONFIG.toml, run directory or FILE.safetensors
+    target: Option<String>,
+    #[command(flatten)]
+    sizes: Sizes,
+    /// Which weights of a file that holds several [default: ema, where there are several]
+    #[arg(long, value_enum)]
+    key: Option<Which>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a preset leaves open.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Sizes {
+    /// Side of a patch [default: 2]
+    #[arg(long)]
+    patch: Option<usize>,
+    /// Side of the square image or latent [default: 32]
+    #[arg(long)]
+    image_size: Option<usize>,
+    /// Channels of the image or latent [default: 3]
+    #[arg(long)]
+    channels: Option<usize>,
+    /// Classes; 0 is unconditional [default: 0]
+    #[arg(long)]
+    classes: Option<usize>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let text = match &args.target {
+        Some(text) => {
+            let target = target::resolve(text, &args)?;
+            if args.json { format!("{:#}\n", as_json(&target)) } else { page(&target)? }
+        }
+        None => {
+            let targets =
+                DisPreset::ALL.into_iter().map(|preset| target::preset(preset, args.sizes));
+            let targets = targets.collect::<Result<Vec<_>>>()?;
+            if args.json {
+                format!("{:#}\n", Value::Array(targets.iter().map(as_json).collect()))
+            } else {
+                table(&targets)?
+            }
+        }
+    };
+    exit::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sizes and switches in words.
+pub(crate) fn describe(c: &DisConfig) -> String {
+    let classes = match c.num_classes {
+        0 => "unconditional".to_string(),
+        n => format!("{n} classes"),
+    };
+    let (side, channels) = (c.image_size, c.channels);
+    format!(
+        "width {}, depth {} ({} blocks), patch {}, {side}x{side}x{channels}, {classes}",
+        c.hidden_size,
+        c.depth,
+        c.n_blocks(),
+        c.patch_size,
+    )
+}
+
+fn giga(flops: f64) -> f64 {
+    flops / 1e9
+}
+
+/// One line per network.
+fn table(targets: &[Target]) -> Result<String> {
+    let mut out = String::new();
+    if let Some(first) = targets.first() {
+        let c = &first.config;
+        let kind = if c.is_conditional() { "class-conditional" } else { "unconditional" };
+        let (side, patch) = (c.image_size, c.patch_size);
+        writeln!(
+            out,
+            "{side}x{side}x{} inputs, patch {patch}, {kind}: {} tokens\n",
+            c.channels,
+            c.seq_len()
+        )?;
+    }
+    writeln!(
+        out,
+        "{:<6} {:>5} {:>6} {:>7} {:>11} {:>9} {:>7} {:>9} {:>8} {:>8} {:>8}",
+        "size",
+        "width",
+        "blocks",
+        "tensors",
+        "parameters",
+        "products",
+        "scans",
+        "total",
+        "(paper)",
+        "state",
+        "+ image"
+    )?;
+    for Target { name, config: c, .. } in targets {
+        writeln!(
+            out,
+            "{name:<6} {:>5} {:>6} {:>7} {:>11} {:>9.3} {:>7.3} {:>9.3} {:>8.3} {:>8} {:>8}",
+            c.hidden_size,
+            c.n_blocks(),
+            ParamLayout::new(c).iter().count(),
+            thousands(counts::parameters(c)),
+            giga(counts::gemm_flops(c)),
+            giga(counts::scan_flops(c)),
+            giga(counts::flops(c)),
+            giga(counts::paper_flops(c)),
+            bytes(plan::state_bytes(c)),
+            bytes(plan::activation_bytes(c, Pass::Training)),
+        )?;
+    }
+    out += LEGEND;
+    Ok(out)
+}
+
+/// Everything about one network.
+fn page(target: &Target) -> Result<String> {
+    let Target { name, config: c, note } = target;
+    let mut out = String::new();
+    writeln!(out, "{name}: {}", describe(c))?;
+    if let Some(note) = note {
+        writeln!(out, "{note}")?;
+    }
+    let mut row = |title: &str, text: String| writeln!(out, "{title:<15}{text}");
+    let tensors = ParamLayout::new(c).iter().count();
+    row("parameters", format!("{} in {tensors} tensors", thousands(counts::parameters(c))))?;
+    let tokens = format!("{} patches + {} extra", c.n_patches(), c.extra_tokens());
+    row("tokens", format!("{} ({tokens})", c.seq_len()))?;
+    let [products, scans, total, paper] =
+        [counts::gemm_flops(c), counts::scan_flops(c), counts::flops(c), counts::paper_flops(c)]
+            .map(units::flops);
+    row("value pass", format!("{total} an image: {products} matrix products, {scans} scans"))?;
+    row("", "a training step costs about three times as much".into())?;
+    row("paper's count", format!("{paper}, leaving out the mixer, where most of the work is"))?;
+    let state = plan::state_bytes(c);
+    let image = plan::activation_bytes(c, Pass::Training);
+    row(
+        "memory",
+        format!("{} training state: weights, gradients, moments, average", bytes(state)),
+    )?;
+    row("", format!("+ {} an image in training (estimate)", bytes(image)))?;
+    let sampling = plan::activation_bytes(c, Pass::Inference);
+    row(
+        "",
+        format!("{} + {} an image in sampling", bytes(plan::weight_bytes(c)), bytes(sampling)),
+    )?;
+    if let Some(available) = available_memory() {
+        let batch = available.saturating_sub(state) / image.max(1);
+        row(
+            "",
+            format!(
+                "{} are free here: up to {} images at once",
+                bytes(available),
+                thousands(batch)
+            ),
+        )?;
+    }
+    let (checkpoint, weights) = (plan::checkpoint_bytes(c), plan::weight_bytes(c));
+    row("checkpoint", format!("{}; weights alone {}", bytes(checkpoint), bytes(weights)))?;
+    Ok(out)
+}
+
+/// The same for programs. Sizes in bytes.
+fn as_json(target: &Target) -> Value {
+    let c = &target.config;
+    json!({
+        "name": target.name,
+        "config": c,
+        "parameters": counts::parameters(c),
+        "tensors": ParamLayout::new(c).iter().count(),
+        "blocks": c.n_blocks(),
+        "tokens": c.seq_len(),
+        "gflop": {
+            "matrix_products": giga(counts::gemm_flops(c)),
+            "scans": giga(counts::scan_flops(c)),
+            "total": giga(counts::flops(c)),
+            "paper_convention": giga(counts::paper_flops(c)),
+        },
+        "bytes": {
+            "weights": plan::weight_bytes(c),
+            "checkpoint": plan::checkpoint_bytes(c),
+            "training_state": plan::state_bytes(c),
+            "training_per_image_estimate": plan::activation_bytes(c, Pass::Training),
+            "sampling_per_image_estimate": plan::activation_bytes(c, Pass::Inference),
+        },
+    })
+}

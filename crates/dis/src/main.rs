@@ -1,0 +1,54 @@
+//! `dis`: train, sample and inspect DiS models.
+//!
+//! Flags and glue: each command parses its arguments, joins the libraries and prints. The meaning of
+//! every exit code is in [`exit`].
+#![forbid(unsafe_code)]
+
+mod convert;
+mod doctor;
+mod exit;
+mod forward;
+mod images;
+mod info;
+mod load;
+mod npz;
+mod progress;
+mod sample;
+mod sampling;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Train, sample and inspect DiS: diffusion models with a state-space backbone (arXiv 2402.05608).
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Sample(sample::Args),
+    Forward(forward::Args),
+    Info(info::Args),
+    Convert(convert::Args),
+    Doctor(doctor::Args),
+}
+
+fn main() -> ExitCode {
+    exit::install_panic_hook();
+    let cli = Cli::parse();
+    progress::install_log();
+    let result = match cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Sample(args) => sample::run(args),
+        Command::Forward(args) => forward::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Doctor(args) => doctor::run(args),
+    };
+    exit::report(result)
+}

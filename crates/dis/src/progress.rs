@@ -1,0 +1,37 @@
+//! Progress bars and log lines on standard error.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Human-readable log lines; `RUST_LOG` chooses the level, `info` by default.
+pub(crate) fn install_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// A bar over `total` of `unit`, from `done` on, with rate and time left; silent where standard
+/// error is no terminal.
+pub(crate) fn bar(total: u64, done: u64, unit: &str) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let style = format!(
+        "{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{elapsed_precise}} < {{eta_precise}}  {{msg}}"
+    );
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Ok(style) = ProgressStyle::with_template(&style) {
+        bar.set_style(style);
+    }
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}

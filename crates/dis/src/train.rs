@@ -1,0 +1,149 @@
+//! `dis train`: an experiment from its configuration to its last step.
+
+mod screen;
+
+use anyhow::{Context, Result};
+use screen::Screen;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
+use ssm_kernels::InstructionSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+use trainer::{Environment, Experiment, Outcome, RunDir, open_dataset};
+
+/// Ends the process after a signal has been honoured: run the same command again.
+const SAVED_AFTER_SIGNAL: u8 = 75;
+/// What `dis train` trains when nothing else is said.
+const QUICKSTART: &str = "configs/quickstart.toml";
+/// The same, for when there is no such file in the working directory.
+const QUICKSTART_TEXT: &str = include_str!("../../../configs/quickstart.toml");
+
+const EXAMPLES: &str = "\
+Examples:
+  dis train                                      the quickstart: generated shapes, minutes on a CPU
+  dis train configs/cifar10-dis-s2.toml --set data.path=cifar-10-batches-bin
+  dis train --set train.steps=1800 --set name=longer
+  dis train configs/cifar10-dis-s2.toml --fast   five small steps, to see that everything works
+
+The same command resumes where the run stopped, however it stopped, and makes the same bits as a run
+that was never stopped. Ctrl-C finishes the step, saves and exits with 75; twice exits at once.";
+
+/// Train a model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Experiment file; without it the quickstart, which needs no download
+    config: Option<PathBuf>,
+    /// Override a key of the experiment: section.key=value; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Where the run lies; without it runs/NAME
+    #[arg(long)]
+    run_dir: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    device: Device,
+    /// Stop and save at this step, if the run is longer
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    max_steps: Option<u64>,
+    /// Five small steps in a directory of their own
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Where a run computes.
+#[derive(Clone, Copy, Debug)]
+enum Device {
+    Cpu,
+}
+
+impl Device {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// The devices of this build.
+fn parse_device(text: &str) -> Result<Device, String> {
+    match text {
+        "cpu" => Ok(Device::Cpu),
+        _ if text.starts_with("cuda") => Err("this build computes on the CPU alone".into()),
+        _ => Err("expected cpu".into()),
+    }
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let experiment = load(&args)?;
+    let dataset = open_dataset(&experiment)?;
+    let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());
+    let environment = environment(args.device);
+    let run = RunDir::open(&dir, &experiment, &environment)?;
+    let stop = install_signals().context("cannot watch for signals")?;
+    let mut screen = Screen::new(&experiment, &run, &environment, dataset.as_ref(), stop)?;
+    let outcome = trainer::train(&experiment, &run, dataset, args.max_steps, &mut screen);
+    screen.end();
+    match outcome? {
+        Outcome::Finished => Ok(ExitCode::SUCCESS),
+        Outcome::Interrupted => {
+            tracing::info!("saved; the same command goes on from here");
+            Ok(ExitCode::from(SAVED_AFTER_SIGNAL))
+        }
+    }
+}
+
+/// The experiment of the arguments; `--fast` cuts it down after `--set`.
+fn load(args: &Args) -> Result<Experiment> {
+    let read = |sets: &[String]| match &args.config {
+        Some(file) => Experiment::load(file, sets),
+        None if Path::new(QUICKSTART).exists() => Experiment::load(QUICKSTART, sets),
+        None => Experiment::parse(QUICKSTART_TEXT, QUICKSTART, sets),
+    };
+    let experiment = read(&args.sets)?;
+    if !args.fast {
+        return Ok(experiment);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let batch = experiment.train.batch_size.min(4);
+    let cuts = [
+        format!("name=\"{}-fast-{now}\"", experiment.name),
+        "train.steps=5".into(),
+        "train.warmup_steps=1".into(),
+        "train.log_every=1".into(),
+        "train.sample_every=5".into(),
+        "train.checkpoint_every=5".into(),
+        format!("train.batch_size={batch}"),
+        format!("train.micro_batch={batch}"),
+        format!("sample.steps={}", experiment.sample.steps.min(5)),
+        format!("sample.count={}", experiment.sample.count.min(4)),
+    ];
+    let sets: Vec<String> = args.sets.iter().cloned().chain(cuts).collect();
+    Ok(read(&sets)?)
+}
+
+/// Program and machine, as kept in the run directory.
+fn environment(device: Device) -> Environment {
+    Environment {
+        program_version: env!("CARGO_PKG_VERSION").into(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpu: crate::doctor::processor(),
+        device: device.name().into(),
+        threads: rayon::current_num_threads(),
+        instruction_set: InstructionSet::current().name().into(),
+    }
+}
+
+/// A flag that SIGINT, SIGTERM and SIGUSR1 set. A second SIGINT ends the process at once.
+fn install_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))?;
+    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,250 @@
+//! What a person sees of a training run: a bar, log lines, and preview grids.
+
+use crate::info::units;
+use crate::sampling::{Generator, Plan};
+use crate::{images, progress};
+use anyhow::Result;
+use data::Dataset;
+use diffusion::{NoiseSchedule, Respacing, draw_start_noise};
+use dis_model::{Dis, counts};
+use indicatif::ProgressBar;
+use ssm_kernels::Cpu;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use trainer::{
+    Environment, EventError, EventFile, EventImage, Experiment, Hooks, MetricsLine, RunDir, Start, StepReport,
+};
+
+/// Images of a preview that pass through the network together.
+const BATCH: usize = 32;
+
+/// The hooks of `dis train`.
+pub(super) struct Screen {
+    bar: Option<ProgressBar>,
+    is_terminal: bool,
+    loss: Option<f64>,
+    run: PathBuf,
+    host: String,
+    /// TensorBoard's file; opened when the first step is known, given up when it cannot be written.
+    events: Option<EventFile>,
+    samples: PathBuf,
+    plan: Plan,
+    count: usize,
+    stop: Arc<AtomicBool>,
+    told_to_stop: AtomicBool,
+}
+
+impl Screen {
+    pub(super) fn new(
+        experiment: &Experiment,
+        run: &RunDir,
+        environment: &Environment,
+        dataset: &dyn Dataset,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let (d, sample) = (&experiment.diffusion, &experiment.sample);
+        let plan = Plan {
+            objective: d.objective,
+            noise_schedule: NoiseSchedule::new(d.noise_schedule, d.timesteps)?,
+            sampler: sample.sampler,
+            respacing: Respacing::evenly(sample.steps)?,
+            eta: sample.eta,
+            clip_x0: sample.clip_x0,
+            guidance: experiment.guidance,
+            seed: experiment.seed,
+        };
+        describe(experiment, run, environment, dataset);
+        Ok(Self {
+            bar: None,
+            is_terminal: std::io::stderr().is_terminal(),
+            loss: None,
+            run: run.path().to_path_buf(),
+            host: environment.host.clone(),
+            events: None,
+            samples: run.samples(),
+            plan,
+            count: sample.count,
+            stop,
+            told_to_stop: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints without tearing the bar.
+    fn say(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| tracing::info!("{message}")),
+            None => tracing::info!("{message}"),
+        }
+    }
+
+    /// Writes to TensorBoard's file; the first failure is reported and ends the writing.
+    fn record(&mut self, write: impl FnOnce(&mut EventFile) -> Result<(), EventError>) {
+        let Some(events) = &mut self.events else { return };
+        if let Err(error) = write(events) {
+            self.events = None;
+            self.say(&format!("TensorBoard's file is given up: {error}"));
+        }
+    }
+
+    fn draw(&mut self, step: u64, dis: &Dis<Cpu>, ema: &[f32]) -> Result<()> {
+        let c = dis.config();
+        let (count, classes) = (self.count, c.num_classes);
+        let mut bytes = Vec::new();
+        for first in (0..count).step_by(BATCH) {
+            let n = BATCH.min(count - first);
+            let labels: Option<Vec<u32>> = (classes > 0).then(|| {
+                // Equal classes stand side by side.
+                (first..first + n).map(|i| (i * classes / count) as u32).collect()
+            });
+            let mut x = vec![0.0; n * c.image_len()];
+            draw_start_noise(self.plan.seed, first as u64, c.image_len(), &mut x);
+            let mut generator = Generator::new(dis, ema, &self.plan, n)?;
+            let drawn = generator.generate(x, first as u64, labels.as_deref(), &mut |_, _| ())?;
+            bytes.extend(images::to_bytes(&drawn, c.channels, c.image_size));
+        }
+        let columns = match classes {
+            n if n > 0 && count.is_multiple_of(n) && count / n > 1 => count / n,
+            _ => images::columns_for(count),
+        };
+        let file = self.samples.join(format!("step-{step:09}.png"));
+        let picture = images::grid(&bytes, c.image_size, columns);
+        images::save_png(&picture, &file)?;
+        let png = std::fs::read(&file)?;
+        let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
+        self.record(|events| {
+            events.image(step, "samples", EventImage { width, height, png: &png })
+        });
+        self.say(&format!("step {step}: {count} samples in {}", file.display()));
+        Ok(())
+    }
+}
+
+/// What is about to happen, before anything large is allocated.
+fn describe(
+    experiment: &Experiment,
+    run: &RunDir,
+    environment: &Environment,
+    dataset: &dyn Dataset,
+) {
+    let (c, train) = (experiment.dis_config(), &experiment.train);
+    let epochs = (train.steps * train.batch_size as u64) as f64 / dataset.len().max(1) as f64;
+    let state = units::bytes(20 * counts::parameters(&c));
+    tracing::info!(
+        "{}: {} parameters, {:.2} GFLOP an image, {state} of weights, gradients, moments and average",
+        experiment.name,
+        units::thousands(counts::parameters(&c)),
+        counts::flops(&c) * 1e-9,
+    );
+    tracing::info!(
+        "{} images of {} ({}x{}), batch {}, {} steps = {epochs:.1} epochs, in {}",
+        units::thousands(dataset.len()),
+        dataset.name(),
+        c.image_size,
+        c.image_size,
+        train.batch_size,
+        units::thousands(train.steps),
+        run.path().display(),
+    );
+    for change in run.changes() {
+        tracing::info!("changed since the last start: {change}");
+    }
+    if let Some(old) = run.previous_environment()
+        && (&old.instruction_set, old.threads) != (&environment.instruction_set, environment.threads)
+    {
+        tracing::warn!(
+            "this run was made with {} on {} threads, now it is {} on {}: the last bits may differ",
+            old.instruction_set,
+            old.threads,
+            environment.instruction_set,
+            environment.threads
+        );
+    }
+}
+
+impl Hooks for Screen {
+    fn started(&mut self, start: &Start) {
+        for (rejected, aside) in &start.rejected {
+            tracing::warn!("a damaged checkpoint is not used: {rejected}");
+            tracing::warn!("it was put aside as {}", aside.display());
+        }
+        if let Some(checkpoint) = &start.checkpoint {
+            tracing::info!("resuming after step {} from {}", start.step, checkpoint.display());
+        }
+        if start.step >= start.end {
+            tracing::info!("all {} steps are made; raise train.steps to go on", start.step);
+        }
+        if start.trimmed.superseded + start.trimmed.damaged > 0 {
+            tracing::info!(
+                "{} metrics lines beyond the checkpoint and {} torn ones are removed",
+                start.trimmed.superseded,
+                start.trimmed.damaged
+            );
+        }
+        self.bar = Some(progress::bar(start.end, start.step, "steps"));
+        match EventFile::start(&self.run, &self.host, start.step) {
+            Ok(events) => self.events = Some(events),
+            Err(error) => tracing::warn!("no TensorBoard file: {error}"),
+        }
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        let loss = self.loss.map_or(report.loss, |mean| 0.97 * mean + 0.03 * report.loss);
+        self.loss = Some(loss);
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("loss {loss:.4}  lr {:.1e}", report.lr));
+            bar.set_position(report.step);
+        }
+    }
+
+    fn logged(&mut self, line: &MetricsLine) {
+        self.record(|events| {
+            events.scalar(line.step, "train/loss", line.loss)?;
+            events.scalar(line.step, "train/grad_norm", line.grad_norm)?;
+            events.scalar(line.step, "train/lr", line.lr)?;
+            events.scalar(line.step, "speed/images_per_second", line.images_per_second)
+        });
+        if !self.is_terminal {
+            tracing::info!(
+                "step {}: loss {:.4}, gradient norm {:.3}, lr {:.2e}, {:.2} steps/s",
+                line.step,
+                line.loss,
+                line.grad_norm,
+                line.lr,
+                1.0 / line.step_seconds
+            );
+        }
+    }
+
+    fn notice(&mut self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| tracing::warn!("{message}")),
+            None => tracing::warn!("{message}"),
+        }
+    }
+
+    fn preview(
+        &mut self,
+        step: u64,
+        dis: &Dis<Cpu>,
+        ema: &[f32],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.draw(step, dis, ema).map_err(|error| format!("{error:#}").into())
+    }
+
+    fn stop_requested(&self) -> bool {
+        let stop = self.stop.load(Ordering::Relaxed);
+        if stop && !self.told_to_stop.swap(true, Ordering::Relaxed) {
+            self.say("stopping: saving a checkpoint");
+        }
+        stop
+    }
+}

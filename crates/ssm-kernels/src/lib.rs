@@ -1,0 +1,60 @@
+//! Every hot operator of a state-space diffusion network, forward and backward.
+//!
+//! One operator, one folder: `reference.rs` is the definition in plain loops, generic over f32 and
+//! f64; `cpu.rs` the fast f32 form with run-time choice of instruction set; `mod.rs` the operands,
+//! their checks and the documentation. A [`Backend`] names one implementation of all of them, so
+//! a network is written once and runs on any.
+//!
+//! Shapes: `B` batch, `L` tokens, `D` width, `E` inner channels, `N` states, `K` taps. Activations
+//! are token-major and contiguous, `[B, L, channels]`; where an operand is a part of a wider row it
+//! is a strided [`Mat`]. Gradients of activations overwrite their destination, gradients of
+//! parameters are added to it. Sums run in a fixed order: equal inputs give equal bits, whatever
+//! the threads do.
+//!
+//! Unsafe code stands in `simd` (vector instructions), `disjoint` (column blocks written by
+//! parallel tasks), `gemm` (a call with pointers) and the `cpu` modules that use `disjoint`.
+
+pub mod adamw_ema;
+pub mod add_rms_norm;
+mod backend;
+pub mod causal_conv1d;
+pub mod ceilings;
+mod disjoint;
+mod error;
+pub mod gemm;
+pub mod layer_norm_modulate;
+mod matrix;
+pub mod patchify;
+mod real;
+mod scratch;
+pub mod selective_scan;
+mod simd;
+pub mod sum_squares;
+
+pub use backend::{Backend, Cpu, Reference};
+pub use error::KernelError;
+pub use gemm::Write;
+pub use matrix::{Mat, MatMut};
+pub use real::Real;
+pub use scratch::Scratch;
+pub use simd::InstructionSet;
+
+/// Direction in which a scan or convolution walks the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanOrder {
+    /// From the first token to the last.
+    LeftToRight,
+    /// From the last token to the first.
+    RightToLeft,
+}
+
+impl ScanOrder {
+    /// Token visited at `place` of a walk over `seq_len` tokens.
+    #[inline(always)]
+    pub fn token(self, place: usize, seq_len: usize) -> usize {
+        match self {
+            Self::LeftToRight => place,
+            Self::RightToLeft => seq_len - 1 - place,
+        }
+    }
+}

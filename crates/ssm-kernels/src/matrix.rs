@@ -1,0 +1,170 @@
+//! Strided views of matrices inside flat buffers.
+//!
+//! Halves of a wider matrix, transposed operands and token rows inside a larger row are views, so
+//! no copy ever stands around a product.
+
+use crate::KernelError;
+
+/// A read-only `rows x cols` view: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mat<'a, T> {
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) col_stride: usize,
+}
+
+/// A writable view with contiguous rows: element `(r, c)` is `data[r * row_stride + c]`.
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    pub(crate) data: &'a mut [T],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
+}
+
+/// Elements from the first to one past the last of a strided view.
+fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+}
+
+impl<'a, T> Mat<'a, T> {
+    /// Contiguous row-major matrix.
+    ///
+    /// # Panics
+    /// When `data` has another length than `rows * cols`.
+    #[track_caller]
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// Columns `first .. first + cols` of a row-major matrix whose rows are `row_stride` long.
+    ///
+    /// # Panics
+    /// When the view reaches beyond `data` or beyond a row.
+    #[track_caller]
+    pub fn columns(
+        data: &'a [T],
+        rows: usize,
+        row_stride: usize,
+        first: usize,
+        cols: usize,
+    ) -> Self {
+        assert!(first + cols <= row_stride, "columns {first}+{cols} of rows of {row_stride}");
+        let data = &data[first..][..span(rows, cols, row_stride, 1)];
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// One row of a view with contiguous rows.
+    ///
+    /// # Panics
+    /// When the view is transposed or has no such row.
+    #[inline]
+    pub fn row(&self, r: usize) -> &'a [T] {
+        debug_assert_eq!(self.col_stride, 1, "rows of a transposed view are not contiguous");
+        &self.data[r * self.row_stride..][..self.cols]
+    }
+}
+
+impl<'a, T> MatMut<'a, T> {
+    /// Contiguous row-major matrix.
+    ///
+    /// # Panics
+    /// When `data` has another length than `rows * cols`.
+    #[track_caller]
+    pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
+        Self { data, rows, cols, row_stride: cols }
+    }
+
+    /// Columns `first .. first + cols` of a row-major matrix whose rows are `row_stride` long.
+    ///
+    /// # Panics
+    /// When the view reaches beyond `data` or beyond a row.
+    #[track_caller]
+    pub fn columns(
+        data: &'a mut [T],
+        rows: usize,
+        row_stride: usize,
+        first: usize,
+        cols: usize,
+    ) -> Self {
+        assert!(first + cols <= row_stride, "columns {first}+{cols} of rows of {row_stride}");
+        let data = &mut data[first..][..span(rows, cols, row_stride, 1)];
+        Self { data, rows, cols, row_stride }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// One row.
+    #[inline]
+    pub fn row_mut(&mut self, r: usize) -> &mut [T] {
+        &mut self.data[r * self.row_stride..][..self.cols]
+    }
+}
+
+/// Checks rows and columns of one matrix operand.
+pub(crate) fn check_mat(
+    op: &'static str,
+    operand: &'static str,
+    got: (usize, usize),
+    expected: (usize, usize),
+) -> Result<(), KernelError> {
+    if got == expected {
+        return Ok(());
+    }
+    let words = |(rows, cols): (usize, usize)| format!("{rows}x{cols}");
+    Err(KernelError::Matrix { op, operand, expected: words(expected), got: words(got) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_and_transpose_address_the_same_elements() {
+        let data: Vec<u32> = (0..12).collect();
+        let right = Mat::columns(&data, 3, 4, 2, 2);
+        assert_eq!(right.row(2), [10, 11]);
+        let t = right.t();
+        assert_eq!((t.rows(), t.cols()), (2, 3));
+        assert_eq!(t.data[t.row_stride + 2 * t.col_stride], 11);
+    }
+
+    #[test]
+    #[should_panic(expected = "columns 3+2 of rows of 4")]
+    fn columns_stay_inside_the_row() {
+        Mat::columns(&[0; 12], 3, 4, 3, 2);
+    }
+}

@@ -1,0 +1,200 @@
+//! Gradient pass: the states before every tile first, then the tiles from the last to the first.
+
+mod sums;
+mod tile;
+
+use super::plan::{Operands, Plan, TAIL, TILE, Tile};
+use super::recur::{Tokens, recur};
+use crate::disjoint::Disjoint;
+use crate::selective_scan::{Args, DirectionGrads, Grads};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::{InstructionSet, Scratch};
+use rayon::prelude::*;
+use std::ops::{Range, RangeInclusive};
+use std::sync::{Mutex, PoisonError};
+use sums::Sums;
+
+/// Blocks of a task: the more, the fewer sums over lanes; their states must stay in the L2 cache.
+const TASK_BLOCKS: RangeInclusive<usize> = 4..=8;
+
+pub(super) fn run(
+    set: InstructionSet,
+    args: &Args<'_, f32>,
+    pre_gate: &[f32],
+    grad_gated: &[f32],
+    grads: Grads<'_, f32>,
+    scratch: &mut Scratch<f32>,
+) {
+    let plan = Plan::new(args.shape, TASK_BLOCKS);
+    let directions = args.directions.len();
+    if plan.tasks() == 0 || plan.tiles() == 0 {
+        return clear_bc(grads.directions);
+    }
+    let workers = rayon::current_num_threads().min(plan.tasks());
+    let lengths = [Operands::len(&plan, directions), plan.tasks() * Sums::len(&plan, directions)];
+    let memory = scratch.take(lengths[0] + lengths[1] + workers * Workspace::len(&plan));
+    let (operands, memory) = memory.split_at_mut(lengths[0]);
+    let (sums, workspaces) = memory.split_at_mut(lengths[1]);
+    let operands = Operands::new(args, &plan, operands);
+    let sums = sums.chunks_exact_mut(Sums::len(&plan, directions));
+    let mut sums: Vec<_> = sums.map(|memory| Sums::new(&plan, directions, memory)).collect();
+    let image = Image {
+        args,
+        plan: &plan,
+        operands,
+        index: 0,
+        pre_gate,
+        grad_gated,
+        grads: &grads.directions.iter_mut().map(Outputs::new).collect::<Vec<_>>(),
+        grad_z_stride: grads.z.row_stride,
+        grad_z: Disjoint::new(grads.z.data),
+    };
+    let queue = Mutex::new(sums.iter_mut().enumerate());
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    // Workspaces belong to workers, not to tasks, so that they stay in the cache.
+    workspaces.par_chunks_mut(Workspace::len(&plan)).for_each(|workspace| {
+        while let Some((task, sums)) = take() {
+            let (index, blocks) = plan.task(task);
+            let workspace = Workspace::new(&plan, workspace);
+            dispatch(set, Task { image: Image { index, ..image }, blocks, sums, workspace });
+        }
+    });
+    for (index, grads) in grads.directions.iter_mut().enumerate() {
+        sums::collect(&operands, &plan, &sums, index, args.directions[index].order, grads);
+    }
+}
+
+/// The gradients of B and C without channels or tokens.
+fn clear_bc(grads: &mut [DirectionGrads<'_, f32>]) {
+    for grads in grads {
+        for row in 0..grads.bc.rows {
+            grads.bc.row_mut(row).fill(0.0);
+        }
+    }
+}
+
+/// Gradients of one scan order that tasks write block by block.
+struct Outputs<'a> {
+    u: Disjoint<'a, f32>,
+    delta_raw: Disjoint<'a, f32>,
+}
+
+impl<'a> Outputs<'a> {
+    fn new(grads: &'a mut DirectionGrads<'_, f32>) -> Self {
+        Self { u: Disjoint::new(&mut *grads.u), delta_raw: Disjoint::new(&mut *grads.delta_raw) }
+    }
+}
+
+/// What all tasks of an image share.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    args: &'a Args<'a, f32>,
+    plan: &'a Plan,
+    operands: Operands<'a>,
+    index: usize,
+    pre_gate: &'a [f32],
+    grad_gated: &'a [f32],
+    grads: &'a [Outputs<'a>],
+    grad_z: Disjoint<'a, f32>,
+    grad_z_stride: usize,
+}
+
+/// What a task keeps between the tiles of one scan order.
+struct Workspace<'a> {
+    /// States before every tile, `[tile, block, N, LANES]`.
+    states: &'a mut [f32],
+    /// Gradient of the states after the tile at hand, `[block, N, LANES]`.
+    grad_states: &'a mut [f32],
+    /// Gradients of B and C of one tile before the sum over lanes, `[N, 2 width, LANES]`.
+    grad_bc: &'a mut [f32],
+}
+
+impl<'a> Workspace<'a> {
+    fn len(plan: &Plan) -> usize {
+        plan.state_len() * ((plan.tiles() + 1) * plan.task_blocks + 2 * TILE)
+    }
+
+    fn new(plan: &Plan, memory: &'a mut [f32]) -> Self {
+        let of_blocks = plan.task_blocks * plan.state_len();
+        let (states, memory) = memory.split_at_mut(plan.tiles() * of_blocks);
+        let (grad_states, grad_bc) = memory.split_at_mut(of_blocks);
+        Self { states, grad_states, grad_bc }
+    }
+}
+
+/// Some neighbouring blocks of channels of one image, in all scan orders.
+struct Task<'a, 'b> {
+    image: Image<'a>,
+    blocks: Range<usize>,
+    sums: &'a mut Sums<'b>,
+    workspace: Workspace<'a>,
+}
+
+impl Kernel for Task<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        self.sums.clear();
+        for index in 0..self.image.args.directions.len() {
+            self.keep_states(simd, index);
+            self.workspace.grad_states.fill(0.0);
+            for tile in (0..self.image.plan.tiles()).rev() {
+                let tile = self.image.plan.tile(tile);
+                self.workspace.grad_bc.fill(0.0);
+                for block in self.blocks.clone() {
+                    if tile.width == TILE {
+                        self.tile::<S, TILE>(simd, index, &tile, block);
+                    } else {
+                        self.tile::<S, TAIL>(simd, index, &tile, block);
+                    }
+                }
+                self.sum_lanes(simd, index, &tile);
+            }
+        }
+    }
+}
+
+impl Task<'_, '_> {
+    /// Repeats the value pass up to the last tile and keeps the states before every tile.
+    #[inline(always)]
+    fn keep_states<S: Simd>(&mut self, simd: S, index: usize) {
+        let Image { args, plan, operands, index: image, .. } = self.image;
+        let direction = &args.directions[index];
+        let len = plan.task_blocks * plan.state_len();
+        self.workspace.states[..len].fill(0.0);
+        for next in 1..plan.tiles() {
+            self.workspace.states.copy_within((next - 1) * len..next * len, next * len);
+            let states = self.workspace.states[next * len..].chunks_mut(plan.state_len());
+            let tile = plan.tile(next - 1);
+            for (block, states) in self.blocks.clone().zip(states) {
+                let tokens = Tokens::<S, TILE>::load(simd, plan, direction, image, &tile, block);
+                plan.prefetch(simd, direction, None, image, next, block);
+                let rates = operands.decay_rates(index, block);
+                let bc = operands.bc(index, image, &tile);
+                let mut no_output = [simd.splat(0.0); TILE];
+                recur::<S, TILE, false>(simd, rates, bc, states, &tokens, &mut no_output);
+            }
+        }
+    }
+
+    /// Adds up the lanes of a tile's gradients of B and C.
+    #[inline(always)]
+    fn sum_lanes<S: Simd>(&mut self, simd: S, index: usize, tile: &Tile) {
+        let states = self.image.plan.shape.states;
+        let lanes = self.workspace.grad_bc.as_chunks::<LANES>().0;
+        for t in 0..tile.steps {
+            let row = self.sums.bc_row_mut(index, tile.start + t);
+            for (half, sums) in row.chunks_exact_mut(states).enumerate() {
+                for (group, sums) in sums.chunks_mut(LANES).enumerate() {
+                    let mut vectors = [simd.splat(0.0); LANES];
+                    for (k, vector) in vectors[..sums.len()].iter_mut().enumerate() {
+                        let at = (2 * (group * LANES + k) + half) * tile.width + t;
+                        *vector = simd.load(&lanes[at]);
+                    }
+                    simd.store_part(simd.sums(&vectors), sums);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Sums over tokens and channels: one partial sum per task, added in the order of the tasks.
+
+use crate::ScanOrder;
+use crate::selective_scan::cpu::plan::{Operands, Plan};
+use crate::selective_scan::{DirectionGrads, Shape};
+use crate::simd::LANES;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Sums of one task.
+pub(super) struct Sums<'a> {
+    /// `[direction, block, N + 2, LANES]`: gradients of A, of `d_skip` and of `delta_bias`.
+    channels: &'a mut [[f32; LANES]],
+    /// `[direction, L in scan order, 2N]`: gradients of B and C, sums over the task's channels.
+    bc: &'a mut [f32],
+    plan: &'a Plan,
+}
+
+impl<'a> Sums<'a> {
+    fn channels_len(plan: &Plan, directions: usize) -> usize {
+        directions * plan.task_blocks * (plan.state_len() + 2 * LANES)
+    }
+
+    pub(super) fn len(plan: &Plan, directions: usize) -> usize {
+        let Shape { seq_len, states, .. } = plan.shape;
+        Self::channels_len(plan, directions) + directions * seq_len * 2 * states
+    }
+
+    pub(super) fn new(plan: &'a Plan, directions: usize, memory: &'a mut [f32]) -> Self {
+        let (channels, bc) = memory.split_at_mut(Self::channels_len(plan, directions));
+        Self { channels: channels.as_chunks_mut().0, bc, plan }
+    }
+
+    /// Sets the sums that are added to at every tile to 0.
+    pub(super) fn clear(&mut self) {
+        self.channels.as_flattened_mut().fill(0.0);
+    }
+
+    /// Place of the task's `own`-th block in `channels`.
+    #[inline(always)]
+    fn block_at(&self, direction: usize, own: usize) -> Range<usize> {
+        let len = self.plan.shape.states + 2;
+        let at = (direction * self.plan.task_blocks + own) * len;
+        at..at + len
+    }
+
+    /// `[N + 2, LANES]` of the task's `own`-th block.
+    fn block(&self, direction: usize, own: usize) -> &[[f32; LANES]] {
+        &self.channels[self.block_at(direction, own)]
+    }
+
+    /// As [`Sums::block`].
+    #[inline(always)]
+    pub(super) fn block_mut(&mut self, direction: usize, own: usize) -> &mut [[f32; LANES]] {
+        let range = self.block_at(direction, own);
+        &mut self.channels[range]
+    }
+
+    /// Place of a token's gradients in `bc`.
+    #[inline(always)]
+    fn bc_at(&self, direction: usize, place: usize) -> Range<usize> {
+        let Shape { seq_len, states, .. } = self.plan.shape;
+        let at = (direction * seq_len + place) * 2 * states;
+        at..at + 2 * states
+    }
+
+    /// `[2N]` of the token at `place`.
+    fn bc_row(&self, direction: usize, place: usize) -> &[f32] {
+        &self.bc[self.bc_at(direction, place)]
+    }
+
+    /// As [`Sums::bc_row`].
+    #[inline(always)]
+    pub(super) fn bc_row_mut(&mut self, direction: usize, place: usize) -> &mut [f32] {
+        let range = self.bc_at(direction, place);
+        &mut self.bc[range]
+    }
+}
+
+/// Adds the tasks' sums to the gradients of one scan order's parameters and writes those of B and C.
+pub(super) fn collect(
+    operands: &Operands<'_>,
+    plan: &Plan,
+    tasks: &[Sums<'_>],
+    index: usize,
+    order: ScanOrder,
+    grads: &mut DirectionGrads<'_, f32>,
+) {
+    let Shape { seq_len, states, .. } = plan.shape;
+    grads.bc.data.par_chunks_mut(grads.bc.row_stride).enumerate().for_each(|(row, grad_bc)| {
+        let (image, token) = (row / seq_len, row % seq_len);
+        let place = order.token(token, seq_len);
+        let grad_bc = &mut grad_bc[..2 * states];
+        grad_bc.fill(0.0);
+        for task in &tasks[image * plan.groups..][..plan.groups] {
+            for (grad, sum) in grad_bc.iter_mut().zip(task.bc_row(index, place)) {
+                *grad += sum;
+            }
+        }
+    });
+    let per_block = grads.a_log.par_chunks_mut(LANES * states);
+    let per_block = per_block.zip(grads.d_skip.par_chunks_mut(LANES));
+    let per_block = per_block.zip(grads.delta_bias.par_chunks_mut(LANES));
+    per_block.enumerate().for_each(|(block, ((grad_a_log, grad_d), grad_bias))| {
+        let rates = operands.decay_rates(index, block);
+        for lane in 0..plan.lanes(block) {
+            let sum = |n: usize| {
+                let (group, own) = (block / plan.task_blocks, block % plan.task_blocks);
+                let tasks = tasks.iter().skip(group).step_by(plan.groups);
+                tasks.map(|task| task.block(index, own)[n][lane]).sum::<f32>()
+            };
+            for n in 0..states {
+                // The derivative of A = -exp(a_log) is A itself.
+                let a = rates[n][lane] * std::f32::consts::LN_2;
+                grad_a_log[lane * states + n] += sum(n) * a;
+            }
+            grad_d[lane] += sum(states);
+            grad_bias[lane] += sum(states + 1);
+        }
+    });
+}

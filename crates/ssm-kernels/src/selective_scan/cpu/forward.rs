@@ -1,0 +1,130 @@
+//! Value pass: tile by tile of tokens, one state after the other.
+
+use super::plan::{Operands, Plan, TAIL, TILE, Tile};
+use super::recur::{Tokens, recur};
+use crate::disjoint::Disjoint;
+use crate::selective_scan::{Args, Output};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::{InstructionSet, Scratch};
+use rayon::prelude::*;
+use std::ops::{Range, RangeInclusive};
+
+/// Blocks of a task: neighbours in memory, so that whole pages are used while they are at hand.
+const TASK_BLOCKS: RangeInclusive<usize> = 1..=8;
+
+pub(super) fn run(
+    set: InstructionSet,
+    args: &Args<'_, f32>,
+    out: Output<'_, f32>,
+    scratch: &mut Scratch<f32>,
+) {
+    let plan = Plan::new(args.shape, TASK_BLOCKS);
+    if plan.tasks() == 0 || plan.tiles() == 0 {
+        return;
+    }
+    let operands = Operands::len(&plan, args.directions.len());
+    let states = plan.task_blocks * plan.state_len();
+    let memory = scratch.take(operands + plan.tasks() * states);
+    let (operands, memory) = memory.split_at_mut(operands);
+    let operands = Operands::new(args, &plan, operands);
+    let gated = Disjoint::new(out.gated);
+    let pre_gate = out.pre_gate.map(Disjoint::new);
+    memory.par_chunks_mut(states).enumerate().for_each(|(index, states)| {
+        let (image, blocks) = plan.task(index);
+        let task = Task { args, plan: &plan, operands, image, blocks, gated, pre_gate, states };
+        dispatch(set, task);
+    });
+}
+
+/// Some neighbouring blocks of channels of one image, in all scan orders.
+struct Task<'a> {
+    args: &'a Args<'a, f32>,
+    plan: &'a Plan,
+    operands: Operands<'a>,
+    image: usize,
+    blocks: Range<usize>,
+    gated: Disjoint<'a, f32>,
+    pre_gate: Option<Disjoint<'a, f32>>,
+    /// `[block, N, LANES]`.
+    states: &'a mut [f32],
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for index in 0..self.args.directions.len() {
+            self.states.fill(0.0);
+            for tile in 0..self.plan.tiles() {
+                let tile = self.plan.tile(tile);
+                for block in self.blocks.clone() {
+                    if tile.width == TILE {
+                        self.tile::<S, TILE>(simd, index, &tile, block);
+                    } else {
+                        self.tile::<S, TAIL>(simd, index, &tile, block);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const T: usize>(&mut self, simd: S, index: usize, tile: &Tile, block: usize) {
+        let (args, plan) = (self.args, self.plan);
+        let direction = &args.directions[index];
+        let is_last = index + 1 == args.directions.len();
+        let tokens = Tokens::<S, T>::load(simd, plan, direction, self.image, tile, block);
+        let z = is_last.then_some(&args.z);
+        plan.prefetch(simd, direction, z, self.image, tile.index + 1, block);
+
+        let d_skip = &direction.d_skip[block * LANES..][..plan.lanes(block)];
+        let d_skip = simd.load_part(d_skip);
+        let mut y = tokens.u;
+        for y in &mut y {
+            *y = simd.mul(*y, d_skip);
+        }
+        let rates = self.operands.decay_rates(index, block);
+        let bc = self.operands.bc(index, self.image, tile);
+        let own = (block - self.blocks.start) * plan.state_len();
+        let states = &mut self.states[own..][..plan.state_len()];
+        recur::<S, T, true>(simd, rates, bc, states, &tokens, &mut y);
+
+        for t in 0..tile.steps.min(T) {
+            let row = plan.row(direction.order, self.image, tile, t);
+            self.finish(simd, row, block, y[t], index > 0, is_last);
+        }
+    }
+
+    /// Adds `y` to the sum over the scan orders and, at the last one, applies the gate.
+    ///
+    /// The sum waits in `pre_gate` or, where that is not asked for, in `gated`.
+    #[inline(always)]
+    fn finish<S: Simd>(
+        &self,
+        simd: S,
+        row: usize,
+        block: usize,
+        y: S::V,
+        add: bool,
+        is_last: bool,
+    ) {
+        let lanes = self.plan.lanes(block);
+        let at = row * self.plan.shape.channels + block * LANES;
+        // SAFETY: these are this task's channels of this task's image, and the slice dies here.
+        let gated = unsafe { self.gated.part(at, lanes) };
+        // SAFETY: as above, of another buffer.
+        let mut pre_gate = self.pre_gate.map(|pre_gate| unsafe { pre_gate.part(at, lanes) });
+        let sum = pre_gate.as_deref_mut().unwrap_or(&mut *gated);
+        let y = if add { simd.add(y, simd.load_part(sum)) } else { y };
+        if !is_last {
+            return simd.store_part(y, sum);
+        }
+        let y = simd.mul(y, simd.splat(self.args.direction_sum));
+        simd.store_part(y, sum);
+        let z = simd.load_part(&self.args.z.row(row)[block * LANES..][..lanes]);
+        simd.store_part(simd.mul(y, simd.silu(z)), gated);
+    }
+}

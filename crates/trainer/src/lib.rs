@@ -1,0 +1,28 @@
+//! Experiments, runs and their state on disk.
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+mod dataset;
+mod ema;
+mod exit_code;
+mod experiment;
+mod lr_schedule;
+mod metrics;
+mod run_dir;
+mod run_lock;
+mod step;
+mod storage;
+mod tensorboard;
+mod train;
+
+pub use dataset::{DatasetError, open_dataset};
+pub use ema::EmaSchedule;
+pub use exit_code::{ExitCode, exit};
+pub use experiment::*;
+pub use lr_schedule::LrSchedule;
+pub use metrics::*;
+pub use run_dir::{Environment, RunDir, RunDirError, read_experiment};
+pub use run_lock::Holder;
+pub use step::*;
+pub use tensorboard::{EventError, EventFile, EventImage};
+pub use train::*;

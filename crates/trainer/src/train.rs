@@ -1,0 +1,412 @@
+//! The loop: batches to steps, steps to metrics, previews and checkpoints.
+//!
+//! The loop computes nothing and draws nothing on a screen. What a person sees, and the pictures, are
+//! [`Hooks`] that the binary supplies. The same call resumes: the only state is what the newest
+//! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
+
+use crate::checkpoint::{self, Average, CheckpointError, Rejected, Snapshot, TrainState};
+use crate::metrics::{
+    IntervalSums, LossParts, MetricsError, MetricsFile, MetricsLine, StepMetrics, Trimmed,
+};
+use crate::step::{RunState, StepConfig, StepError, StepReport, Stepper};
+use crate::{EmaSchedule, Experiment, LrSchedule, RunDir};
+use data::{DataError, Dataset, Loader, LoaderConfig};
+use diffusion::{DiffusionError, NoiseSchedule, Objective};
+use dis_model::init::{InitOptions, init};
+use dis_model::{Dis, ModelError};
+use ssm_kernels::{Cpu, InstructionSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Saves that may fail one after the other before the run stops.
+const MAX_FAILED_SAVES: u32 = 3;
+
+/// What a run shows and what it asks, supplied by the binary.
+pub trait Hooks {
+    /// Before the first step: where the run starts.
+    fn started(&mut self, start: &Start);
+    /// After every step.
+    fn stepped(&mut self, report: &StepReport);
+    /// At every log interval.
+    fn logged(&mut self, line: &MetricsLine);
+    /// Something a person should know that does not end the run.
+    fn notice(&mut self, message: &str);
+    /// Draws a preview from the averaged weights of `step`. A failure is reported and the run goes on.
+    ///
+    /// # Errors
+    /// Whatever kept the preview from being drawn.
+    fn preview(
+        &mut self,
+        step: u64,
+        dis: &Dis<Cpu>,
+        ema: &[f32],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    /// Whether to save and stop after this step.
+    fn stop_requested(&self) -> bool;
+}
+
+/// Where a run starts.
+#[derive(Debug)]
+pub struct Start {
+    /// Steps already made.
+    pub step: u64,
+    /// Step at which this call ends.
+    pub end: u64,
+    /// The checkpoint resumed from.
+    pub checkpoint: Option<PathBuf>,
+    /// Newer checkpoints that could not be believed, and where they were put.
+    pub rejected: Vec<(Rejected, PathBuf)>,
+    /// What became of metrics beyond the checkpoint.
+    pub trimmed: Trimmed,
+    /// Parameters of the network.
+    pub parameters: usize,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The last step is made and saved.
+    Finished,
+    /// Saved on request; the same call goes on from there.
+    Interrupted,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A step could not be made.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The network could not be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The noise schedule could not be built.
+    #[error(transparent)]
+    Diffusion(#[from] DiffusionError),
+    /// A sample could not be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A checkpoint could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Metrics could not be written.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The data set does not fit the experiment.
+    #[error("data.{field}: the {dataset} data have {got}, the experiment says {expected}")]
+    DataShape {
+        /// Name of the data set.
+        dataset: String,
+        /// What differs.
+        field: &'static str,
+        /// In the data.
+        got: String,
+        /// In the experiment.
+        expected: String,
+    },
+}
+
+/// Trains an experiment in its directory, from its newest checkpoint or from the start, up to
+/// `train.steps` or `max_steps` if that is less.
+///
+/// # Errors
+/// [`TrainError`]; checkpoints written before stay.
+pub fn train(
+    experiment: &Experiment,
+    run_dir: &RunDir,
+    dataset: Arc<dyn Dataset>,
+    max_steps: Option<u64>,
+    hooks: &mut dyn Hooks,
+) -> Result<Outcome, TrainError> {
+    check_dataset(experiment, dataset.as_ref())?;
+    let mut run = Run::open(experiment, run_dir, max_steps, hooks)?;
+    let mut loader = run.loader(dataset)?;
+    while run.state.step < run.end {
+        let batch = loader.next_batch()?;
+        let (step, decay) = (run.state.step + 1, run.ema.at(run.state.step + 1));
+        let report = run.stepper.step(&mut run.state, &batch, run.lr.at(step), decay)?;
+        loader.recycle(batch);
+        hooks.stepped(&report);
+        let stop = hooks.stop_requested();
+        run.after_step(&report, stop, hooks)?;
+        if stop && run.state.step < run.end {
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    Ok(Outcome::Finished)
+}
+
+/// A run under way.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    checkpoints: PathBuf,
+    stepper: Stepper,
+    state: RunState,
+    lr: LrSchedule,
+    ema: EmaSchedule,
+    end: u64,
+    attempt: u64,
+    interval: IntervalSums,
+    metrics: MetricsFile,
+    failed_saves: u32,
+    clock: Clock,
+}
+
+/// Time since the last metrics line, without previews and checkpoints.
+struct Clock {
+    since: Instant,
+    paused: Duration,
+    steps: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { since: Instant::now(), paused: Duration::ZERO, steps: 0 }
+    }
+
+    fn pause_for<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.paused += start.elapsed();
+        result
+    }
+
+    /// Mean seconds of a step, and a new interval.
+    fn lap(&mut self) -> f64 {
+        let seconds = (self.since.elapsed() - self.paused).as_secs_f64();
+        let steps = self.steps.max(1);
+        *self = Self::start();
+        seconds / steps as f64
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Loads the newest checkpoint, or draws initial weights.
+    fn open(
+        experiment: &'a Experiment,
+        run_dir: &RunDir,
+        max_steps: Option<u64>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<Self, TrainError> {
+        let dis = Dis::<Cpu>::new(experiment.dis_config())?;
+        let checkpoints = run_dir.checkpoints();
+        checkpoint::sweep(&checkpoints)?;
+        let loaded = checkpoint::load_newest(&checkpoints, dis.layout())?;
+        let end = max_steps.map_or(experiment.train.steps, |max| max.min(experiment.train.steps));
+        let parameters = dis.layout().len();
+        let mut start = Start {
+            step: 0,
+            end,
+            checkpoint: None,
+            rejected: Vec::new(),
+            trimmed: Trimmed::default(),
+            parameters,
+        };
+        let (state, interval) = match loaded {
+            Some(loaded) => {
+                for rejected in loaded.rejected {
+                    let aside = rejected.set_aside()?;
+                    start.rejected.push((rejected, aside));
+                }
+                start.checkpoint = Some(loaded.path);
+                let counters = loaded.state;
+                let ema = loaded.averages.into_iter().next().map(|(_, values)| values);
+                let state = RunState {
+                    step: counters.step,
+                    samples_seen: counters.samples_seen,
+                    ema: ema.unwrap_or_else(|| loaded.params.clone()),
+                    params: loaded.params,
+                    m: loaded.m,
+                    v: loaded.v,
+                };
+                (state, counters.interval)
+            }
+            None => {
+                let params =
+                    init(dis.config(), dis.layout(), &init_options(experiment), experiment.seed);
+                (RunState::new(params), IntervalSums::default())
+            }
+        };
+        let (metrics, trimmed) = MetricsFile::resume(&run_dir.metrics(), state.step)?;
+        (start.step, start.trimmed) = (state.step, trimmed);
+        hooks.started(&start);
+        let d = &experiment.diffusion;
+        let schedule = NoiseSchedule::new(d.noise_schedule, d.timesteps)?;
+        let objective = Objective::new(d.objective, &schedule);
+        Ok(Self {
+            stepper: Stepper::new(dis, objective, step_config(experiment)),
+            lr: LrSchedule::new(&experiment.train),
+            ema: EmaSchedule::new(&experiment.train),
+            experiment,
+            checkpoints,
+            state,
+            end,
+            attempt: run_dir.attempt(),
+            interval,
+            metrics,
+            failed_saves: 0,
+            clock: Clock::start(),
+        })
+    }
+
+    fn loader(&self, dataset: Arc<dyn Dataset>) -> Result<Loader, TrainError> {
+        let (data, batch_size) = (&self.experiment.data, self.experiment.train.batch_size);
+        let config = LoaderConfig {
+            seed: self.experiment.seed,
+            batch_size,
+            stride: batch_size,
+            start_position: self.state.samples_seen,
+            flip: data.flip,
+            workers: data.workers.unwrap_or(1),
+            prefetch: 2,
+        };
+        Ok(Loader::new(dataset, config)?)
+    }
+
+    /// Whatever is due after a step.
+    fn after_step(
+        &mut self,
+        report: &StepReport,
+        stop: bool,
+        hooks: &mut dyn Hooks,
+    ) -> Result<(), TrainError> {
+        let (step, train) = (report.step, &self.experiment.train);
+        let last = step == self.end;
+        let parts = report.vb.map(|vb| LossParts { mse: report.mse, vb });
+        self.interval.add(&StepMetrics { loss: report.loss, parts, grad_norm: report.grad_norm });
+        self.clock.steps += 1;
+        if step.is_multiple_of(train.log_every) || step == train.steps {
+            self.log(report, hooks)?;
+        }
+        let mut clock = std::mem::replace(&mut self.clock, Clock::start());
+        let result = clock.pause_for(|| {
+            let previews = train.sample_every > 0;
+            if previews && (step.is_multiple_of(train.sample_every) || step == train.steps) {
+                let drawn = hooks.preview(step, self.stepper.dis(), &self.state.ema);
+                if let Err(error) = drawn {
+                    hooks.notice(&format!("no preview of step {step}: {error}"));
+                }
+            }
+            if step.is_multiple_of(train.checkpoint_every) || last || stop {
+                return self.save(last || stop, hooks);
+            }
+            Ok(())
+        });
+        self.clock = clock;
+        result
+    }
+
+    fn log(&mut self, report: &StepReport, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
+        let Some(means) = self.interval.finish() else { return Ok(()) };
+        let step_seconds = self.clock.lap();
+        let line = MetricsLine {
+            step: report.step,
+            samples_seen: self.state.samples_seen,
+            loss: means.mean.loss,
+            mse: means.mean.parts.map(|parts| parts.mse),
+            vb: means.mean.parts.map(|parts| parts.vb),
+            grad_norm: means.mean.grad_norm,
+            lr: report.lr,
+            attempt: self.attempt,
+            images_per_second: self.experiment.train.batch_size as f64 / step_seconds,
+            step_seconds,
+        };
+        self.metrics.append(&line)?;
+        hooks.logged(&line);
+        Ok(())
+    }
+
+    /// Saves. A failure in the middle of a run is reported and tried again at the next interval; the
+    /// older checkpoint stays.
+    fn save(&mut self, must: bool, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        let dis = self.stepper.dis();
+        let name = self.ema.name();
+        let snapshot = Snapshot {
+            state: TrainState {
+                step: self.state.step,
+                samples_seen: self.state.samples_seen,
+                seed: self.experiment.seed,
+                attempt: self.attempt,
+                instruction_set: InstructionSet::current().name().to_string(),
+                interval: self.interval.clone(),
+            },
+            config_hash: self.experiment.identity(),
+            dis_config: dis.config(),
+            layout: dis.layout(),
+            params: &self.state.params,
+            averages: &[Average { name: &name, values: &self.state.ema }],
+            m: &self.state.m,
+            v: &self.state.v,
+        };
+        match checkpoint::save(&self.checkpoints, &snapshot, self.experiment.train.keep_checkpoints)
+        {
+            Ok(saved) => {
+                self.failed_saves = 0;
+                for error in saved.not_removed {
+                    hooks.notice(&format!("an old checkpoint stays: {error}"));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.failed_saves += 1;
+                if must || self.failed_saves >= MAX_FAILED_SAVES {
+                    return Err(error.into());
+                }
+                hooks.notice(&format!(
+                    "step {} is not saved, the older checkpoint stays: {error}",
+                    self.state.step
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn step_config(experiment: &Experiment) -> StepConfig {
+    let (model, train) = (&experiment.model, &experiment.train);
+    StepConfig {
+        seed: experiment.seed,
+        micro_batch: train.micro_batch(),
+        label_dropout: model.label_dropout,
+        drop_path: model.drop_path,
+        beta1: train.beta1,
+        beta2: train.beta2,
+        adam_eps: train.adam_eps,
+        weight_decay: train.weight_decay,
+        grad_clip: train.grad_clip,
+    }
+}
+
+fn init_options(experiment: &Experiment) -> InitOptions {
+    let model = &experiment.model;
+    InitOptions {
+        delta_bias: model.delta_bias_init,
+        zero_head: model.zero_head,
+        position_std: model.position_std,
+        label_std: model.label_std,
+    }
+}
+
+/// Refuses data of another size, or with fewer classes than the network has labels for.
+fn check_dataset(experiment: &Experiment, dataset: &dyn Dataset) -> Result<(), TrainError> {
+    let (shape, model) = (dataset.shape(), &experiment.model);
+    let size = experiment.data.image_size;
+    let differs = |field, got: String, expected: String| {
+        let dataset = dataset.name().to_string();
+        Err(TrainError::DataShape { dataset, field, got, expected })
+    };
+    let expected = (model.channels, size, size);
+    if (shape.channels, shape.height, shape.width) != expected {
+        let words = |(c, h, w): (usize, usize, usize)| format!("{c} channels of {h}x{w} pixels");
+        let got = words((shape.channels, shape.height, shape.width));
+        return differs("image_size", got, words(expected));
+    }
+    if model.num_classes > 0 && dataset.num_classes() != model.num_classes {
+        let got = format!("{} classes", dataset.num_classes());
+        return differs("kind", got, format!("model.num_classes = {}", model.num_classes));
+    }
+    Ok(())
+}
