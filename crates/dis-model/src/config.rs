@@ -156,6 +156,9 @@ impl DisConfig {
                 return Err(ModelError::config(field, value, "1 to 65536"));
             }
         }
+        if self.num_classes > 1 << 20 {
+            return Err(ModelError::config("num_classes", self.num_classes, "0 to 1048576"));
+        }
         if !self.image_size.is_multiple_of(self.patch_size) {
             let divisors: Vec<String> = (1..=self.image_size)
                 .filter(|p| self.image_size.is_multiple_of(*p))

@@ -246,6 +246,9 @@ impl<B: Backend> Dis<B> {
     ) -> Result<(), ModelError> {
         let c = &self.config;
         check_len("params", params.len(), self.layout.len())?;
+        if batch == 0 {
+            return Err(ModelError::input("x", "no image", "one or more"));
+        }
         check_len("x", input.x.len(), batch * c.image_len())?;
         check_len("timesteps", input.timesteps.len(), batch)?;
         if let Some(bad) = input.timesteps.iter().find(|t| !t.is_finite()) {

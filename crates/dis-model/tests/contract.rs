@@ -284,3 +284,13 @@ fn configurations_out_of_range_are_refused() {
         assert!(matches!(error, ModelError::Config { field: f, .. } if f == field), "{error}");
     }
 }
+
+#[test]
+fn an_empty_batch_is_refused() {
+    let dis = Dis::<Cpu>::new(DisConfig::official(DisPreset::S, 8, 3, 4, 0)).unwrap();
+    let mut activations = Activations::for_inference(&dis, 0);
+    let params = vec![0.0; dis.layout().len()];
+    let input = Input { x: &[], timesteps: &[], labels: None, drop_path: None };
+    let error = dis.forward(&params, &input, &mut activations).unwrap_err().to_string();
+    assert!(error.contains("input x: no image"), "{error}");
+}

@@ -113,7 +113,7 @@ fn configurations() -> Vec<(&'static str, DisConfig, usize)> {
     ]
 }
 
-/// Compares both passes with the oracle; returns nothing, but names what fails.
+/// Compares both passes with the oracle, with or without dropped additions.
 fn matches_oracle<B: Backend>(
     name: &str,
     config: &DisConfig,

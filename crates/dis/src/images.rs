@@ -90,7 +90,7 @@ mod tests {
     fn a_filmstrip_has_a_row_for_each_image() {
         let state = |a: u8, b: u8| [vec![a; 64 * 64 * 3], vec![b; 64 * 64 * 3]].concat();
         let strip = filmstrip(&[state(1, 2), state(3, 4), state(5, 6)], 64);
-        let at = |column, row| strip.get_pixel(2 + 66 * column, 2 + 66 * row).0[0];
+        let at = |column: u32, row: u32| strip.get_pixel(2 + 66 * column, 2 + 66 * row).0[0];
         assert_eq!([at(0, 0), at(2, 0), at(0, 1), at(2, 1)], [1, 5, 2, 6]);
     }
 

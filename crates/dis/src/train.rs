@@ -2,6 +2,10 @@
 
 mod screen;
 
+use crate::doctor::available_memory;
+use crate::exit::Failure;
+use crate::info::plan::{self, Pass};
+use crate::info::units;
 use anyhow::{Context, Result};
 use screen::Screen;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -81,6 +85,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let experiment = load(&args)?;
     let dataset = open_dataset(&experiment)?;
     let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());
+    check_memory(&experiment)?;
     let environment = environment(args.device);
     let run = RunDir::open(&dir, &experiment, &environment)?;
     let stop = install_signals().context("cannot watch for signals")?;
@@ -123,6 +128,32 @@ fn load(args: &Args) -> Result<Experiment> {
     ];
     let sets: Vec<String> = args.sets.iter().cloned().chain(cuts).collect();
     Ok(read(&sets)?)
+}
+
+/// Refuses what would be killed half-way.
+fn check_memory(experiment: &Experiment) -> Result<(), Failure> {
+    let Some(available) = available_memory() else { return Ok(()) };
+    let (c, images) = (experiment.dis_config(), experiment.train.micro_batch());
+    let state = plan::state_bytes(&c);
+    let image = plan::activation_bytes(&c, Pass::Training);
+    let needed = state + images as u64 * image;
+    if needed <= available {
+        return Ok(());
+    }
+    let message = format!(
+        "training needs about {}: {} for the parameters, {} for each of {images} images; {} are free",
+        units::bytes(needed),
+        units::bytes(state),
+        units::bytes(image),
+        units::bytes(available)
+    );
+    let fitting = available.saturating_sub(state) / image;
+    let batch = experiment.train.batch_size;
+    let divisor = (1..=batch).rev().find(|m| batch.is_multiple_of(*m) && *m as u64 <= fitting);
+    Err(Failure::usage(message).help(match divisor {
+        Some(m) => format!("pass fewer images together: --set train.micro_batch={m}"),
+        None => "a smaller network: --set model.preset=S, or larger patches".into(),
+    }))
 }
 
 /// Program and machine, as kept in the run directory.

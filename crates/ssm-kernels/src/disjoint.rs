@@ -23,6 +23,12 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
+    /// Where the slice starts, for prefetching.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> *const T {
+        self.start
+    }
+
     /// Elements `at .. at + len`.
     ///
     /// # Safety

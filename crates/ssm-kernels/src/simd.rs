@@ -114,11 +114,11 @@ const LN_1P: [f32; 9] = [
     5.232_692_7e-3,
     -2.950_523_2e-2,
     7.822_594e-2,
-    -1.366_324_42e-1,
-    1.910_600_66e-1,
+    -1.366_324_4e-1,
+    1.910_600_7e-1,
     -2.484_298_2e-1,
-    3.331_909_78e-1,
-    -4.999_949_34e-1,
+    3.331_909_8e-1,
+    -4.999_949_3e-1,
     9.999_999_4e-1,
 ];
 
@@ -157,34 +157,19 @@ pub(crate) trait Simd: Copy + Send + Sync {
     }
     /// `a` where `x` is negative (-0 included), else `b`.
     fn select_negative(self, x: Self::V, a: Self::V, b: Self::V) -> Self::V;
-    /// Asks for the cache line of `at`, which will be read or written soon.
+    /// Asks for the cache line of `at`, which will be read or written soon; any address will do.
     #[inline(always)]
-    fn prefetch(self, _at: &f32) {}
+    fn prefetch(self, _at: *const f32) {}
 
     /// `2^x`; results below the normal range may be zero or a smallest normal number.
     #[inline(always)]
     fn exp2(self, x: Self::V) -> Self::V {
-        self.exp2_each([x])[0]
-    }
-
-    /// `2^x` of some vectors, step by step for all of them: one alone is a chain of dependent
-    /// operations, which keeps the CPU waiting.
-    #[inline(always)]
-    fn exp2_each<const W: usize>(self, x: [Self::V; W]) -> [Self::V; W] {
-        let (mut r, mut n) = (x, x);
-        for k in 0..W {
-            (n[k], r[k]) = self.split(x[k]);
-        }
-        let mut q = [self.splat(EXP2[0]); W];
+        let (n, r) = self.split(x);
+        let mut q = self.splat(EXP2[0]);
         for c in &EXP2[1..] {
-            for k in 0..W {
-                q[k] = self.fma(q[k], r[k], self.splat(*c));
-            }
+            q = self.fma(q, r, self.splat(*c));
         }
-        for k in 0..W {
-            q[k] = self.scale(q[k], n[k]);
-        }
-        q
+        self.scale(q, n)
     }
 
     #[inline(always)]

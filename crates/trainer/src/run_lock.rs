@@ -137,9 +137,8 @@ mod tests {
     fn a_stale_or_torn_lock_file_is_no_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.lock");
-        for text in
-            ["", "{\"pid\":1,\"ho", "not JSON at all, and much longer than what is written later"]
-        {
+        let long = "no JSON, and longer than what is written ".repeat(20);
+        for text in ["", "{\"pid\":1,\"ho", &long] {
             std::fs::write(&path, text).unwrap();
             let (_lock, holder) = RunLock::take(&path, "h").unwrap();
             assert_eq!(holder.attempt, 1);

@@ -23,6 +23,7 @@
 //! input term is `delta B` (Euler), as in the official code, not zero-order hold. The two orders
 //! share one gate; the official code gates each and adds, which is the same sum.
 
+pub mod cases;
 mod check;
 pub mod cpu;
 pub mod reference;

@@ -130,8 +130,8 @@ impl Simd for Avx512 {
         detected!(_mm512_mask_blend_ps(negative, b, a))
     }
     #[inline(always)]
-    fn prefetch(self, at: &f32) {
-        detected!(_mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()));
+    fn prefetch(self, at: *const f32) {
+        detected!(_mm_prefetch::<_MM_HINT_T0>(at.cast()));
     }
     #[inline(always)]
     fn sum(self, v: __m512) -> f32 {
@@ -252,8 +252,8 @@ impl Simd for Avx2 {
         [low, detected!(_mm256_blendv_ps(b[1], a[1], x[1]))]
     }
     #[inline(always)]
-    fn prefetch(self, at: &f32) {
-        detected!(_mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()));
+    fn prefetch(self, at: *const f32) {
+        detected!(_mm_prefetch::<_MM_HINT_T0>(at.cast()));
     }
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {

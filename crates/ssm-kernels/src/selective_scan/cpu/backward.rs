@@ -3,7 +3,7 @@
 mod sums;
 mod tile;
 
-use super::plan::{Operands, Plan, TAIL, TILE, Tile};
+use super::plan::{Operands, Plan, Rows, TAIL, TILE, Tile};
 use super::recur::{Tokens, recur};
 use crate::disjoint::Disjoint;
 use crate::selective_scan::{Args, DirectionGrads, Grads};
@@ -161,6 +161,8 @@ impl Task<'_, '_> {
     fn keep_states<S: Simd>(&mut self, simd: S, index: usize) {
         let Image { args, plan, operands, index: image, .. } = self.image;
         let direction = &args.directions[index];
+        let channels = plan.shape.channels;
+        let rows = [direction.delta_raw, direction.u].map(|x| Rows::new(x.as_ptr(), channels));
         let len = plan.task_blocks * plan.state_len();
         self.workspace.states[..len].fill(0.0);
         for next in 1..plan.tiles() {
@@ -169,7 +171,8 @@ impl Task<'_, '_> {
             let tile = plan.tile(next - 1);
             for (block, states) in self.blocks.clone().zip(states) {
                 let tokens = Tokens::<S, TILE>::load(simd, plan, direction, image, &tile, block);
-                plan.prefetch(simd, direction, None, image, next, block);
+                let ahead = (plan.tile(next), block);
+                plan.prefetch(simd, direction.order, image, ahead, &rows);
                 let rates = operands.decay_rates(index, block);
                 let bc = operands.bc(index, image, &tile);
                 let mut no_output = [simd.splat(0.0); TILE];

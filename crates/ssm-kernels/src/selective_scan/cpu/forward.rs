@@ -1,6 +1,6 @@
 //! Value pass: tile by tile of tokens, one state after the other.
 
-use super::plan::{Operands, Plan, TAIL, TILE, Tile};
+use super::plan::{Operands, Plan, Rows, TAIL, TILE, Tile};
 use super::recur::{Tokens, recur};
 use crate::disjoint::Disjoint;
 use crate::selective_scan::{Args, Output};
@@ -77,8 +77,7 @@ impl Task<'_> {
         let direction = &args.directions[index];
         let is_last = index + 1 == args.directions.len();
         let tokens = Tokens::<S, T>::load(simd, plan, direction, self.image, tile, block);
-        let z = is_last.then_some(&args.z);
-        plan.prefetch(simd, direction, z, self.image, tile.index + 1, block);
+        self.prefetch_next(simd, index, tile, block);
 
         let d_skip = &direction.d_skip[block * LANES..][..plan.lanes(block)];
         let d_skip = simd.load_part(d_skip);
@@ -96,6 +95,24 @@ impl Task<'_> {
             let row = plan.row(direction.order, self.image, tile, t);
             self.finish(simd, row, block, y[t], index > 0, is_last);
         }
+    }
+
+    #[inline(always)]
+    fn prefetch_next<S: Simd>(&self, simd: S, index: usize, tile: &Tile, block: usize) {
+        if tile.index + 1 == self.plan.tiles() {
+            return;
+        }
+        let next = (self.plan.tile(tile.index + 1), block);
+        let (channels, z) = (self.plan.shape.channels, self.args.z);
+        let direction = &self.args.directions[index];
+        let operands = [
+            Rows::new(direction.delta_raw.as_ptr(), channels),
+            Rows::new(direction.u.as_ptr(), channels),
+            Rows::new(z.data.as_ptr(), z.row_stride),
+        ];
+        let is_last = index + 1 == self.args.directions.len();
+        let operands = if is_last { &operands } else { &operands[..2] };
+        self.plan.prefetch(simd, direction.order, self.image, next, operands);
     }
 
     /// Adds `y` to the sum over the scan orders and, at the last one, applies the gate.

@@ -1,9 +1,9 @@
 //! How one call is cut into tiles of tokens, blocks of channels and tasks, and the operands
 //! rearranged for it.
 
+use crate::ScanOrder;
 use crate::selective_scan::{Args, Direction, Shape};
 use crate::simd::{LANES, Simd};
-use crate::{Mat, ScanOrder};
 use rayon::prelude::*;
 use std::ops::{Range, RangeInclusive};
 
@@ -14,7 +14,7 @@ pub(super) const TILE: usize = 8;
 pub(super) const TAIL: usize = 2;
 
 /// The cut of one call. It depends on the shape alone, so that results do not depend on threads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) shape: Shape,
     /// Blocks of [`LANES`] channels; the last may be partial.
@@ -26,7 +26,7 @@ pub(super) struct Plan {
 }
 
 /// Some tokens, counted in scan order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) index: usize,
     pub(super) start: usize,
@@ -80,28 +80,20 @@ impl Plan {
         image * self.shape.seq_len + order.token(tile.start + t, self.shape.seq_len)
     }
 
-    /// Asks for a block's operands in a tile, if there is such a tile.
+    /// Asks for the operands of a block in a tile.
     #[inline(always)]
     pub(super) fn prefetch<S: Simd>(
         &self,
         simd: S,
-        direction: &Direction<'_, f32>,
-        z: Option<&Mat<'_, f32>>,
+        order: ScanOrder,
         image: usize,
-        tile: usize,
-        block: usize,
+        (tile, block): (Tile, usize),
+        operands: &[Rows],
     ) {
-        if tile == self.tiles() {
-            return;
-        }
-        let tile = self.tile(tile);
         for t in 0..tile.steps {
-            let row = self.row(direction.order, image, &tile, t);
-            let at = row * self.shape.channels + block * LANES;
-            simd.prefetch(&direction.delta_raw[at]);
-            simd.prefetch(&direction.u[at]);
-            if let Some(z) = z {
-                simd.prefetch(&z.row(row)[block * LANES]);
+            let row = self.row(order, image, &tile, t);
+            for rows in operands {
+                simd.prefetch(rows.start.wrapping_add(row * rows.stride + block * LANES));
             }
         }
     }
@@ -117,8 +109,22 @@ impl Plan {
     }
 }
 
+/// Where an operand `[B, L, E]` stands, for prefetching.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    start: *const f32,
+    stride: usize,
+}
+
+impl Rows {
+    #[inline(always)]
+    pub(super) fn new(start: *const f32, stride: usize) -> Self {
+        Self { start, stride }
+    }
+}
+
 /// Operands in the order in which the kernels read them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Operands<'a> {
     /// `-exp(a_log) log2(e)`, `[direction, block, N, LANES]`.
     decay_rates: &'a [f32],

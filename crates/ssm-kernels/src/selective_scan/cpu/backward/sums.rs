@@ -103,19 +103,24 @@ pub(super) fn collect(
     let per_block = per_block.zip(grads.delta_bias.par_chunks_mut(LANES));
     per_block.enumerate().for_each(|(block, ((grad_a_log, grad_d), grad_bias))| {
         let rates = operands.decay_rates(index, block);
-        for lane in 0..plan.lanes(block) {
-            let sum = |n: usize| {
-                let (group, own) = (block / plan.task_blocks, block % plan.task_blocks);
-                let tasks = tasks.iter().skip(group).step_by(plan.groups);
-                tasks.map(|task| task.block(index, own)[n][lane]).sum::<f32>()
-            };
-            for n in 0..states {
-                // The derivative of A = -exp(a_log) is A itself.
-                let a = rates[n][lane] * std::f32::consts::LN_2;
-                grad_a_log[lane * states + n] += sum(n) * a;
+        let (group, own) = (block / plan.task_blocks, block % plan.task_blocks);
+        let sum = |n: usize| {
+            let mut sum = [0.0; LANES];
+            for image in 0..plan.shape.batch {
+                let task = tasks[image * plan.groups + group].block(index, own)[n];
+                sum.iter_mut().zip(task).for_each(|(sum, x)| *sum += x);
             }
-            grad_d[lane] += sum(states);
-            grad_bias[lane] += sum(states + 1);
+            sum
+        };
+        for n in 0..states {
+            for (lane, (sum, rate)) in sum(n).iter().zip(rates[n]).enumerate() {
+                if let Some(grad) = grad_a_log.get_mut(lane * states + n) {
+                    // The derivative of A = -exp(a_log) is A itself.
+                    *grad += sum * rate * std::f32::consts::LN_2;
+                }
+            }
         }
+        grad_d.iter_mut().zip(sum(states)).for_each(|(grad, sum)| *grad += sum);
+        grad_bias.iter_mut().zip(sum(states + 1)).for_each(|(grad, sum)| *grad += sum);
     });
 }

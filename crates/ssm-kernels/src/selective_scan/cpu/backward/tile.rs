@@ -1,7 +1,7 @@
 //! Gradients of one tile and block.
 
 use super::{Image, Task};
-use crate::selective_scan::cpu::plan::Tile;
+use crate::selective_scan::cpu::plan::{Rows, Tile};
 use crate::simd::{LANES, Simd};
 
 /// What the states need of the tokens of a tile, and what they leave there.
@@ -20,28 +20,18 @@ struct Tokens<S: Simd, const T: usize> {
     grad_decay: [S::V; T],
 }
 
-/// All states of a block, as [`States`].
-struct AllStates<'a> {
-    rate: &'a [[f32; LANES]],
-    before: &'a [[f32; LANES]],
-    grad: &'a mut [[f32; LANES]],
-    grad_a: &'a mut [[f32; LANES]],
+/// One state of a block.
+struct State<'a> {
+    rate: &'a [f32; LANES],
+    /// B of all tokens, then C.
     bc: &'a [f32],
-    grad_bc: &'a mut [[f32; LANES]],
-}
-
-/// `P` states of a block. One alone is a chain of dependent operations, back and forth through the
-/// tile, which keeps the CPU waiting.
-struct States<'a, const P: usize> {
-    rate: &'a [[f32; LANES]; P],
-    before: &'a [[f32; LANES]; P],
-    /// Gradients of the states after the tile; become those of the states before it.
-    grad: &'a mut [[f32; LANES]; P],
-    /// Gradients of A; added to.
-    grad_a: &'a mut [[f32; LANES]; P],
-    /// Of every state: B of all tokens, then C.
-    bc: &'a [f32],
-    /// As `bc`: their gradients; added to.
+    /// The state before the tile.
+    before: &'a [f32; LANES],
+    /// Gradient of the state after the tile; becomes that of the state before it.
+    grad: &'a mut [f32; LANES],
+    /// Gradient of A; added to.
+    grad_a: &'a mut [f32; LANES],
+    /// Gradients of B of all tokens, then C; added to.
     grad_bc: &'a mut [[f32; LANES]],
 }
 
@@ -60,6 +50,11 @@ impl Task<'_, '_> {
         let (grad_a, [grad_d, grad_bias]) =
             sums.split_last_chunk_mut::<2>().expect("two sums beside those of the states");
         let mut tokens = self.image.load::<S, T>(simd, index, tile, block);
+        if block + 1 < self.blocks.end {
+            self.image.prefetch(simd, index, (*tile, block + 1));
+        } else if tile.index > 0 {
+            self.image.prefetch(simd, index, (plan.tile(tile.index - 1), self.blocks.start));
+        }
 
         let mut sum = simd.load(grad_d);
         for t in 0..T {
@@ -69,18 +64,14 @@ impl Task<'_, '_> {
 
         let state_range = own * plan.state_len()..(own + 1) * plan.state_len();
         let of_tile = &self.workspace.states[tile.index * plan.task_blocks * plan.state_len()..];
-        let states = AllStates {
-            rate: operands.decay_rates(index, block),
-            before: of_tile[state_range.clone()].as_chunks().0,
-            grad: self.workspace.grad_states[state_range].as_chunks_mut().0,
-            grad_a,
-            bc: operands.bc(index, image, tile),
-            grad_bc: self.workspace.grad_bc.as_chunks_mut().0,
-        };
-        if plan.shape.states.is_multiple_of(2) {
-            tokens.walk_all::<2>(simd, states);
-        } else {
-            tokens.walk_all::<1>(simd, states);
+        let before = of_tile[state_range.clone()].as_chunks().0;
+        let grads = self.workspace.grad_states[state_range].as_chunks_mut().0;
+        let rates = operands.decay_rates(index, block);
+        let bc = operands.bc(index, image, tile).chunks_exact(2 * T);
+        let grad_bc = self.workspace.grad_bc.as_chunks_mut().0.chunks_exact_mut(2 * T);
+        let states = rates.iter().zip(bc).zip(before).zip(grads).zip(grad_a).zip(grad_bc);
+        for (((((rate, bc), before), grad), grad_a), grad_bc) in states {
+            tokens.walk(simd, State { rate, bc, before, grad, grad_a, grad_bc });
         }
 
         let mut sum = simd.load(grad_bias);
@@ -93,6 +84,26 @@ impl Task<'_, '_> {
 }
 
 impl Image<'_> {
+    /// Asks for what [`Image::load`] and [`Image::store`] will touch.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, simd: S, index: usize, next: (Tile, usize)) {
+        let direction = &self.args.directions[index];
+        let activation = |start| Rows::new(start, self.plan.shape.channels);
+        let operands = [
+            activation(direction.u.as_ptr()),
+            activation(direction.delta_raw.as_ptr()),
+            activation(self.grad_gated.as_ptr()),
+            Rows::new(self.args.z.data.as_ptr(), self.args.z.row_stride),
+            activation(self.grads[index].u.address()),
+            activation(self.grads[index].delta_raw.address()),
+            activation(self.pre_gate.as_ptr()),
+            Rows::new(self.grad_z.address(), self.grad_z_stride),
+        ];
+        // The gradient of the gate is written with the first scan order.
+        let operands = if index == 0 { &operands } else { &operands[..6] };
+        self.plan.prefetch(simd, direction.order, self.index, next, operands);
+    }
+
     #[inline(always)]
     fn load<S: Simd, const T: usize>(
         &self,
@@ -177,64 +188,35 @@ impl Image<'_> {
 }
 
 impl<S: Simd, const T: usize> Tokens<S, T> {
+    /// Walks a state through the tile and its gradient back.
     #[inline(always)]
-    fn walk_all<const P: usize>(&mut self, simd: S, states: AllStates<'_>) {
-        let rate = states.rate.as_chunks::<P>().0.iter();
-        let before = states.before.as_chunks::<P>().0;
-        let grad = states.grad.as_chunks_mut::<P>().0;
-        let grad_a = states.grad_a.as_chunks_mut::<P>().0;
-        let bc = states.bc.chunks_exact(2 * T * P);
-        let grad_bc = states.grad_bc.chunks_exact_mut(2 * T * P);
-        for (((((rate, before), grad), grad_a), bc), grad_bc) in
-            rate.zip(before).zip(grad).zip(grad_a).zip(bc).zip(grad_bc)
-        {
-            self.walk(simd, States { rate, before, grad, grad_a, bc, grad_bc });
-        }
-    }
-
-    /// Walks states through the tile and their gradients back.
-    #[inline(always)]
-    fn walk<const P: usize>(&mut self, simd: S, states: States<'_, P>) {
-        let zero = simd.splat(0.0);
-        let (mut rate, mut h, mut grad, mut grad_a) = ([zero; P], [zero; P], [zero; P], [zero; P]);
-        for p in 0..P {
-            rate[p] = simd.load(&states.rate[p]);
-            h[p] = simd.load(&states.before[p]);
-            grad[p] = simd.load(&states.grad[p]);
-            grad_a[p] = simd.load(&states.grad_a[p]);
-        }
-        let (mut decay, mut before) = ([[zero; P]; T], [[zero; P]; T]);
+    fn walk(&mut self, simd: S, state: State<'_>) {
+        let rate = simd.load(state.rate);
+        let (b, c) = state.bc.split_at(T);
+        let (grad_b, grad_c) = state.grad_bc.split_at_mut(T);
+        let mut h = simd.load(state.before);
+        let (mut decay, mut before) = ([h; T], [h; T]);
         for t in 0..T {
-            for p in 0..P {
-                decay[t][p] = simd.mul(self.delta[t], rate[p]);
-            }
-            decay[t] = simd.exp2_each(decay[t]);
+            decay[t] = simd.exp2(simd.mul(self.delta[t], rate));
             before[t] = h;
-            for p in 0..P {
-                let b = simd.splat(states.bc[2 * T * p + t]);
-                h[p] = simd.fma(decay[t][p], h[p], simd.mul(self.drive[t], b));
-            }
+            h = simd.fma(decay[t], h, simd.mul(self.drive[t], simd.splat(b[t])));
         }
+        let mut grad = simd.load(state.grad);
+        let mut grad_a = simd.load(state.grad_a);
         for t in (0..T).rev() {
-            for p in 0..P {
-                let (at_b, at_c) = (2 * T * p + t, 2 * T * p + T + t);
-                let (b, c) = (simd.splat(states.bc[at_b]), simd.splat(states.bc[at_c]));
-                grad[p] = simd.fma(self.grad_y[t], c, grad[p]);
-                let grad_c = &mut states.grad_bc[at_c];
-                simd.store(simd.fma(self.grad_y[t], h[p], simd.load(grad_c)), grad_c);
-                let grad_b = &mut states.grad_bc[at_b];
-                simd.store(simd.fma(grad[p], self.drive[t], simd.load(grad_b)), grad_b);
-                self.grad_drive[t] = simd.fma(grad[p], b, self.grad_drive[t]);
-                grad[p] = simd.mul(grad[p], decay[t][p]);
-                h[p] = before[t][p];
-                let grad_exponent = simd.mul(grad[p], h[p]);
-                self.grad_decay[t] = simd.fma(grad_exponent, rate[p], self.grad_decay[t]);
-                grad_a[p] = simd.fma(grad_exponent, self.delta[t], grad_a[p]);
-            }
+            grad = simd.fma(self.grad_y[t], simd.splat(c[t]), grad);
+            let sum = simd.fma(self.grad_y[t], h, simd.load(&grad_c[t]));
+            simd.store(sum, &mut grad_c[t]);
+            let sum = simd.fma(grad, self.drive[t], simd.load(&grad_b[t]));
+            simd.store(sum, &mut grad_b[t]);
+            self.grad_drive[t] = simd.fma(grad, simd.splat(b[t]), self.grad_drive[t]);
+            h = before[t];
+            grad = simd.mul(grad, decay[t]);
+            let grad_exponent = simd.mul(grad, h);
+            self.grad_decay[t] = simd.fma(grad_exponent, rate, self.grad_decay[t]);
+            grad_a = simd.fma(grad_exponent, self.delta[t], grad_a);
         }
-        for p in 0..P {
-            simd.store(grad[p], &mut states.grad[p]);
-            simd.store(grad_a[p], &mut states.grad_a[p]);
-        }
+        simd.store(grad, state.grad);
+        simd.store(grad_a, state.grad_a);
     }
 }
