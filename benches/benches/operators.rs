@@ -81,14 +81,14 @@ fn scan(c: &mut Criterion) {
     let mut scratch = Scratch::new();
     group.bench_function("forward/8x257x768x16", |b| {
         b.iter(|| {
-            let out =
-                selective_scan::Output { gated: &mut gated, pre_gate: Some(&mut pre_gate) };
+            let out = selective_scan::Output { gated: &mut gated, pre_gate: Some(&mut pre_gate) };
             Cpu::selective_scan(&args, out, &mut scratch)
         });
     });
     let grad = random(6, n);
     let activation = || vec![0.0f32; n];
-    let (mut gu, mut gd, mut gz) = ([activation(), activation()], [activation(), activation()], z.clone());
+    let (mut gu, mut gd, mut gz) =
+        ([activation(), activation()], [activation(), activation()], z.clone());
     let mut gbc = [bc.clone(), bc.clone()];
     let mut ga = [a_log.clone(), a_log.clone()];
     let mut gskip = [d.clone(), d.clone()];
@@ -101,17 +101,17 @@ fn scan(c: &mut Criterion) {
             let [ga0, ga1] = &mut ga;
             let [gs0, gs1] = &mut gskip;
             let [gb0, gb1] = &mut gbias;
-            let mut directions =
-                [(gu0, gd0, gbc0, ga0, gs0, gb0), (gu1, gd1, gbc1, ga1, gs1, gb1)].map(
-                    |(u, delta_raw, bc, a_log, d_skip, delta_bias)| selective_scan::DirectionGrads {
+            let mut directions = [(gu0, gd0, gbc0, ga0, gs0, gb0), (gu1, gd1, gbc1, ga1, gs1, gb1)]
+                .map(|(u, delta_raw, bc, a_log, d_skip, delta_bias)| {
+                    selective_scan::DirectionGrads {
                         u,
                         delta_raw,
                         bc: MatMut::new(bc, ROWS, 2 * STATES),
                         a_log,
                         d_skip,
                         delta_bias,
-                    },
-                );
+                    }
+                });
             let z = MatMut::new(&mut gz, ROWS, INNER);
             let grads = selective_scan::Grads { directions: &mut directions, z };
             Cpu::selective_scan_backward(&args, &pre_gate, &grad, grads, &mut scratch)
@@ -122,15 +122,10 @@ fn scan(c: &mut Criterion) {
 
 fn conv_and_norm(c: &mut Criterion) {
     let (x, weight, bias) = (random(1, ROWS * INNER), random(2, INNER * 4), random(3, INNER));
-    let shape =
-        causal_conv1d::Shape { batch: BATCH, seq_len: TOKENS, channels: INNER, width: 4 };
+    let shape = causal_conv1d::Shape { batch: BATCH, seq_len: TOKENS, channels: INNER, width: 4 };
     let directions = [ScanOrder::LeftToRight, ScanOrder::RightToLeft]
         .map(|order| causal_conv1d::Direction { order, weight: &weight, bias: &bias });
-    let args = causal_conv1d::Args {
-        shape,
-        x: Mat::new(&x, ROWS, INNER),
-        directions: &directions,
-    };
+    let args = causal_conv1d::Args { shape, x: Mat::new(&x, ROWS, INNER), directions: &directions };
     let mut outs = [x.clone(), x.clone()];
     let mut group = c.benchmark_group("causal_conv1d/cpu");
     group.throughput(Throughput::Bytes((3 * ROWS * INNER * 4) as u64));

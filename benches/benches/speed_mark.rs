@@ -63,7 +63,8 @@ fn main() -> Result<()> {
         ceilings.exps * 1e-9,
         ceilings.copy_bytes * 1e-9
     )?;
-    let mut workload = Workload::new(DisConfig::official(DisPreset::S384, 32, 3, 2, 0), BATCH, true)?;
+    let mut workload =
+        Workload::new(DisConfig::official(DisPreset::S384, 32, 3, 2, 0), BATCH, true)?;
     let mut peer = Peer::start(BATCH)?;
     if peer.is_none() {
         writeln!(

@@ -306,12 +306,12 @@ fn plan(args: &Args, experiment: Option<&Experiment>, config: &DisConfig) -> Res
             (d.objective, NoiseSchedule::new(d.noise_schedule, d.timesteps)?)
         }
         // Only the official objective has a second half of output channels.
-        None if config.learned_variance => {
-            (ObjectiveKind::EpsHybrid, NoiseSchedule::linear(1000)?)
-        }
+        None if config.learned_variance => (ObjectiveKind::EpsHybrid, NoiseSchedule::linear(1000)?),
         None => {
             let what = format!("{}: the weights do not say what they predict", args.run.display());
-            return Err(Failure::usage(what).help("give the run's configuration: --config F").into());
+            return Err(Failure::usage(what)
+                .help("give the run's configuration: --config F")
+                .into());
         }
     };
     let sampler = match args.sampler {
@@ -323,10 +323,8 @@ fn plan(args: &Args, experiment: Option<&Experiment>, config: &DisConfig) -> Res
         Some(steps) => steps.parse()?,
         None => Respacing::evenly(experiment.map_or(250, |e| e.sample.steps))?,
     };
-    let mut guidance = experiment.map_or(
-        Guidance { guidance_scale: 1.0, channels: GuidanceChannels::All },
-        |e| e.guidance,
-    );
+    let mut guidance = experiment
+        .map_or(Guidance { guidance_scale: 1.0, channels: GuidanceChannels::All }, |e| e.guidance);
     if let Some(guidance_scale) = args.guidance {
         if guidance_scale != 1.0 && config.num_classes == 0 {
             let what = format!("--guidance {guidance_scale}: the network is unconditional");

@@ -131,6 +131,7 @@ impl RunDir {
                 LockError::Held(holder) => RunDirError::InUse { path: path.into(), holder },
                 LockError::Io(source) => RunDirError::Io { path: lock_path, source },
             })?;
+        sweep(path)?;
         let changes = reconcile(path, experiment)?;
         let environment_path = path.join(ENVIRONMENT);
         let previous_environment =
@@ -216,6 +217,18 @@ fn refuse_foreign(path: &Path) -> Result<(), RunDirError> {
         // What is left when the very first start is killed.
         if found != LOCK && !found.starts_with(TEMPORARY) {
             return Err(RunDirError::NotARun { path: path.into(), found: found.into_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Removes files that a killed process left half-written.
+fn sweep(path: &Path) -> Result<(), RunDirError> {
+    for entry in fs::read_dir(path).map_err(RunDirError::io(path))? {
+        let file = entry.map_err(RunDirError::io(path))?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(TEMPORARY) && file.is_file() {
+            fs::remove_file(&file).map_err(RunDirError::io(&file))?;
         }
     }
     Ok(())
@@ -339,8 +352,10 @@ mod tests {
         // What a start that was killed at once leaves is no obstacle.
         fs::remove_file(folder.path().join("thesis.tex")).unwrap();
         fs::write(folder.path().join(LOCK), "").unwrap();
-        fs::write(folder.path().join(".tmp-config.toml-7"), "na").unwrap();
+        let half = folder.path().join(".tmp-config.toml-7");
+        fs::write(&half, "na").unwrap();
         open(folder.path(), &[]).unwrap();
+        assert!(!half.exists());
     }
 
     #[test]

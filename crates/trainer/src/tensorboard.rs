@@ -52,8 +52,8 @@ impl EventFile {
         let mut events = Self { path, file };
         events.write(&Message::event(wall, 0).bytes(3, b"brain.Event:2"))?;
         // SessionLog with status START.
-        let session = Message::default().varint(1, 1);
-        events.write(&Message::event(wall, step + 1).bytes(7, &session.0))?;
+        let start = Message::default().varint(1, 1);
+        events.write(&Message::event(wall, step + 1).bytes(7, &start.0))?;
         Ok(events)
     }
 

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use trainer::{
-    Environment, EventError, EventFile, EventImage, Experiment, Hooks, MetricsLine, RunDir, Start, StepReport,
+    Environment, EventError, EventFile, EventImage, Experiment, Hooks, MetricsLine, RunDir, Start,
+    StepReport,
 };
 
 /// Images of a preview that pass through the network together.
@@ -158,7 +159,8 @@ fn describe(
         tracing::info!("changed since the last start: {change}");
     }
     if let Some(old) = run.previous_environment()
-        && (&old.instruction_set, old.threads) != (&environment.instruction_set, environment.threads)
+        && (&old.instruction_set, old.threads)
+            != (&environment.instruction_set, environment.threads)
     {
         tracing::warn!(
             "this run was made with {} on {} threads, now it is {} on {}: the last bits may differ",

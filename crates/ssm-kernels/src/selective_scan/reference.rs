@@ -117,7 +117,7 @@ fn backward_channel<T: Real>(
             let grad_exponent = grad_h[n] * step.decay(n) * before[n];
             grad_delta += grad_exponent * step.a(n);
             grads.a_log[e * n_states + n] += grad_exponent * step.delta * step.a(n);
-            grad_h[n] = grad_h[n] * step.decay(n);
+            grad_h[n] *= step.decay(n);
         }
         let slope = (direction.delta_raw[row * channels + e] + direction.delta_bias[e]).sigmoid();
         let grad_raw = (grad_delta + grad_drive * step.u) * slope;

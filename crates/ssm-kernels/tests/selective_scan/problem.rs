@@ -11,55 +11,55 @@ const MARGIN: usize = 3;
 
 /// Inputs exact in f32.
 #[derive(Clone, Debug)]
-pub struct Problem {
-    pub shape: Shape,
-    pub directions: Vec<Inputs>,
+pub(super) struct Problem {
+    pub(super) shape: Shape,
+    pub(super) directions: Vec<Inputs>,
     /// `[B, L, E]`.
-    pub z: Vec<f64>,
-    pub direction_sum: f64,
+    pub(super) z: Vec<f64>,
+    pub(super) direction_sum: f64,
     /// `[B, L, E]`.
-    pub grad_gated: Vec<f64>,
+    pub(super) grad_gated: Vec<f64>,
     /// What the gradients of parameters hold before the call, since it adds to them.
-    pub before: f64,
+    pub(super) before: f64,
 }
 
 /// Inputs of one scan order, as `Direction`; `bc` contiguous.
 #[derive(Clone, Debug)]
-pub struct Inputs {
-    pub order: ScanOrder,
-    pub u: Vec<f64>,
-    pub delta_raw: Vec<f64>,
-    pub bc: Vec<f64>,
-    pub a_log: Vec<f64>,
-    pub d_skip: Vec<f64>,
-    pub delta_bias: Vec<f64>,
+pub(super) struct Inputs {
+    pub(super) order: ScanOrder,
+    pub(super) u: Vec<f64>,
+    pub(super) delta_raw: Vec<f64>,
+    pub(super) bc: Vec<f64>,
+    pub(super) a_log: Vec<f64>,
+    pub(super) d_skip: Vec<f64>,
+    pub(super) delta_bias: Vec<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Values<T> {
-    pub gated: Vec<T>,
-    pub pre_gate: Vec<T>,
+pub(super) struct Values<T> {
+    pub(super) gated: Vec<T>,
+    pub(super) pre_gate: Vec<T>,
 }
 
 /// Gradients of one scan order's inputs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DirectionGradients<T> {
-    pub u: Vec<T>,
-    pub delta_raw: Vec<T>,
-    pub b: Vec<T>,
-    pub c: Vec<T>,
-    pub a_log: Vec<T>,
-    pub d_skip: Vec<T>,
-    pub delta_bias: Vec<T>,
+pub(super) struct DirectionGradients<T> {
+    pub(super) u: Vec<T>,
+    pub(super) delta_raw: Vec<T>,
+    pub(super) b: Vec<T>,
+    pub(super) c: Vec<T>,
+    pub(super) a_log: Vec<T>,
+    pub(super) d_skip: Vec<T>,
+    pub(super) delta_bias: Vec<T>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gradients<T> {
-    pub directions: Vec<DirectionGradients<T>>,
-    pub z: Vec<T>,
+pub(super) struct Gradients<T> {
+    pub(super) directions: Vec<DirectionGradients<T>>,
+    pub(super) z: Vec<T>,
 }
 
-pub fn convert<T: Real>(x: &[f64]) -> Vec<T> {
+pub(super) fn convert<T: Real>(x: &[f64]) -> Vec<T> {
     x.iter().map(|&x| T::from_f64(x)).collect()
 }
 
@@ -103,7 +103,7 @@ fn dirty_scratch<T: Real>() -> Scratch<T> {
 
 impl Problem {
     /// Steps from 1e-3 to 20 and beyond, decay rates about 1 to N, both sign of everything else.
-    pub fn new(shape: Shape, orders: &[ScanOrder]) -> Self {
+    pub(super) fn new(shape: Shape, orders: &[ScanOrder]) -> Self {
         let Shape { batch, seq_len, channels, states } = shape;
         let activations = batch * seq_len * channels;
         let inputs = |(k, &order): (usize, &ScanOrder)| {
@@ -134,11 +134,11 @@ impl Problem {
         }
     }
 
-    pub fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.shape.batch * self.shape.seq_len
     }
 
-    pub fn with_args<T: Real, R>(&self, run: impl FnOnce(&Args<'_, T>) -> R) -> R {
+    pub(super) fn with_args<T: Real, R>(&self, run: impl FnOnce(&Args<'_, T>) -> R) -> R {
         let Shape { channels, states, .. } = self.shape;
         let owned: Vec<[Vec<T>; 6]> = self
             .directions
@@ -177,7 +177,7 @@ impl Problem {
         })
     }
 
-    pub fn forward_with<T: Real>(
+    pub(super) fn forward_with<T: Real>(
         &self,
         run: impl Fn(&Args<'_, T>, Output<'_, T>, &mut Scratch<T>) -> Result<(), KernelError>,
     ) -> Values<T> {
@@ -194,7 +194,7 @@ impl Problem {
         Values { gated, pre_gate }
     }
 
-    pub fn backward_with<T: Real>(
+    pub(super) fn backward_with<T: Real>(
         &self,
         pre_gate: &[T],
         run: impl FnOnce(
@@ -252,14 +252,14 @@ impl Problem {
     }
 
     /// Values and gradients by the definition in f64.
-    pub fn reference(&self) -> (Values<f64>, Gradients<f64>) {
+    pub(super) fn reference(&self) -> (Values<f64>, Gradients<f64>) {
         let values = self.forward_with(reference::forward);
         let gradients = self.backward_with(&values.pre_gate, reference::backward);
         (values, gradients)
     }
 
     /// Values and gradients of the fast path; the gradient pass reads the value pass's output.
-    pub fn cpu(&self, set: InstructionSet) -> (Values<f32>, Gradients<f32>) {
+    pub(super) fn cpu(&self, set: InstructionSet) -> (Values<f32>, Gradients<f32>) {
         let values = self.forward_with(|a, o, s| cpu::forward_on(set, a, o, s));
         let gradients = self.backward_with(&values.pre_gate, |a, p, g, grads, s| {
             cpu::backward_on(set, a, p, g, grads, s)
@@ -268,7 +268,7 @@ impl Problem {
     }
 
     /// `sum grad_gated gated`, whose gradient the gradient pass computes.
-    pub fn loss(&self) -> f64 {
+    pub(super) fn loss(&self) -> f64 {
         let Values { gated, .. } = self.forward_with(reference::forward::<f64>);
         gated.iter().zip(&self.grad_gated).map(|(x, g)| x * g).sum()
     }
@@ -276,7 +276,7 @@ impl Problem {
 
 impl<T: Real> Gradients<T> {
     /// Every operand with its name.
-    pub fn named(&self) -> Vec<(String, &[T])> {
+    pub(super) fn named(&self) -> Vec<(String, &[T])> {
         let mut named = vec![("z".to_string(), self.z.as_slice())];
         for (k, grads) in self.directions.iter().enumerate() {
             for (name, values) in [
@@ -297,7 +297,7 @@ impl<T: Real> Gradients<T> {
 
 /// Compares values and every gradient, each relative to its largest element.
 #[track_caller]
-pub fn assert_agree(
+pub(super) fn assert_agree(
     what: &str,
     (values, gradients): &(Values<f32>, Gradients<f32>),
     (want_values, want_gradients): &(Values<f64>, Gradients<f64>),

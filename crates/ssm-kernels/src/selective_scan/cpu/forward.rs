@@ -91,9 +91,9 @@ impl Task<'_> {
         let states = &mut self.states[own..][..plan.state_len()];
         recur::<S, T, true>(simd, rates, bc, states, &tokens, &mut y);
 
-        for t in 0..tile.steps.min(T) {
+        for (t, y) in y.into_iter().enumerate().take(tile.steps) {
             let row = plan.row(direction.order, self.image, tile, t);
-            self.finish(simd, row, block, y[t], index > 0, is_last);
+            self.finish(simd, row, block, y, index > 0, is_last);
         }
     }
 
@@ -134,7 +134,10 @@ impl Task<'_> {
         let gated = unsafe { self.gated.part(at, lanes) };
         // SAFETY: as above, of another buffer.
         let mut pre_gate = self.pre_gate.map(|pre_gate| unsafe { pre_gate.part(at, lanes) });
-        let sum = pre_gate.as_deref_mut().unwrap_or(&mut *gated);
+        let sum = match &mut pre_gate {
+            Some(pre_gate) => &mut **pre_gate,
+            None => &mut *gated,
+        };
         let y = if add { simd.add(y, simd.load_part(sum)) } else { y };
         if !is_last {
             return simd.store_part(y, sum);

@@ -112,8 +112,8 @@ pub(super) fn collect(
             }
             sum
         };
-        for n in 0..states {
-            for (lane, (sum, rate)) in sum(n).iter().zip(rates[n]).enumerate() {
+        for (n, rates) in rates.iter().enumerate().take(states) {
+            for (lane, (sum, rate)) in sum(n).iter().zip(rates).enumerate() {
                 if let Some(grad) = grad_a_log.get_mut(lane * states + n) {
                     // The derivative of A = -exp(a_log) is A itself.
                     *grad += sum * rate * std::f32::consts::LN_2;

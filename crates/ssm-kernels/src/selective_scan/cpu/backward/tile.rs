@@ -56,11 +56,11 @@ impl Task<'_, '_> {
             self.image.prefetch(simd, index, (plan.tile(tile.index - 1), self.blocks.start));
         }
 
-        let mut sum = simd.load(grad_d);
+        let mut sum = simd.splat(0.0);
         for t in 0..T {
             sum = simd.fma(tokens.grad_y[t], tokens.u[t], sum);
         }
-        simd.store(sum, grad_d);
+        simd.store(simd.add(simd.load(grad_d), sum), grad_d);
 
         let state_range = own * plan.state_len()..(own + 1) * plan.state_len();
         let of_tile = &self.workspace.states[tile.index * plan.task_blocks * plan.state_len()..];
@@ -74,12 +74,12 @@ impl Task<'_, '_> {
             tokens.walk(simd, State { rate, bc, before, grad, grad_a, grad_bc });
         }
 
-        let mut sum = simd.load(grad_bias);
+        let mut sum = simd.splat(0.0);
         for t in 0..tile.steps.min(T) {
             let grad = self.image.store(simd, index, tile, t, block, &tokens);
             sum = simd.add(sum, grad);
         }
-        simd.store(sum, grad_bias);
+        simd.store(simd.add(simd.load(grad_bias), sum), grad_bias);
     }
 }
 
@@ -202,7 +202,7 @@ impl<S: Simd, const T: usize> Tokens<S, T> {
             h = simd.fma(decay[t], h, simd.mul(self.drive[t], simd.splat(b[t])));
         }
         let mut grad = simd.load(state.grad);
-        let mut grad_a = simd.load(state.grad_a);
+        let mut grad_a = simd.splat(0.0);
         for t in (0..T).rev() {
             grad = simd.fma(self.grad_y[t], simd.splat(c[t]), grad);
             let sum = simd.fma(self.grad_y[t], h, simd.load(&grad_c[t]));
@@ -217,6 +217,6 @@ impl<S: Simd, const T: usize> Tokens<S, T> {
             grad_a = simd.fma(grad_exponent, self.delta[t], grad_a);
         }
         simd.store(grad, state.grad);
-        simd.store(grad_a, state.grad_a);
+        simd.store(simd.add(simd.load(state.grad_a), grad_a), state.grad_a);
     }
 }

@@ -1,0 +1,122 @@
+//! Ranges, and what belongs together.
+
+use super::{assert_message, assert_set_fails, edited, line_of, parse, quickstart, set};
+
+/// One `--set` each, and the problem that it must lead to.
+const REFUSED: &[(&str, &str)] = &[
+    ("name=a/b", "name is \"a/b\", expected 1 to 100 letters"),
+    ("name=.hidden", "name is \".hidden\", expected 1 to 100 letters"),
+    ("name=''", "name is \"\", expected 1 to 100 letters"),
+    (
+        "model.patch_size=5",
+        "model.patch_size is 5, expected a divisor of data.image_size 16: 1, 2, 4, 8, 16",
+    ),
+    ("model.patch_size=0", "model.patch_size is 0, expected a divisor"),
+    ("model.num_classes=3", "model.num_classes is 3, expected 0 or 4, the classes of shapes"),
+    ("model.channels=4", "model.channels is 4, expected 3, the channels of an RGB image"),
+    ("model.hidden_size=1", "model.hidden_size is 1, expected 2 to 65536"),
+    ("model.depth=7", "model.depth is 7, expected an even number, 2 to 65536"),
+    ("model.depth=0", "model.depth is 0, expected an even number, 2 to 65536"),
+    ("model.d_state=0", "model.d_state is 0, expected 1 to 65536"),
+    ("model.d_conv=0", "model.d_conv is 0, expected 1 to 65536"),
+    ("model.direction_sum=0", "model.direction_sum is 0, expected a positive number"),
+    ("model.drop_path=1", "model.drop_path is 1, expected 0 or more and below 1"),
+    ("model.label_dropout=-0.1", "model.label_dropout is -0.1, expected 0 or more and below 1"),
+    ("model.position_std=nan", "model.position_std is NaN, expected 0 or a positive number"),
+    ("model.label_std=-1", "model.label_std is -1, expected 0 or a positive number"),
+    ("model.norm_eps=0", "model.norm_eps is 0, expected a positive number"),
+    ("model.final_eps=inf", "model.final_eps is inf, expected a positive number"),
+    ("data.image_size=2", "data.image_size is 2, expected 4 to 4096"),
+    ("data.count=0", "data.count is 0, expected 1 to"),
+    ("data.path=x", "data.path is x, expected no such key: it is for data that lie in files"),
+    ("data.workers=1000", "data.workers is 1000, expected 0 to 256"),
+    ("diffusion.timesteps=20", "diffusion.timesteps is 20, expected 21 to 1000000"),
+    ("train.steps=0", "train.steps is 0, expected 1 to 1000000000"),
+    ("train.batch_size=0", "train.batch_size is 0, expected 1 to 1048576"),
+    ("train.micro_batch=5", "train.micro_batch is 5, expected a divisor of train.batch_size 32"),
+    ("train.micro_batch=0", "train.micro_batch is 0, expected a divisor of train.batch_size 32"),
+    ("train.lr_max=0", "train.lr_max is 0, expected a positive number"),
+    ("train.lr_max=-1", "train.lr_max is -1, expected a positive number"),
+    ("train.lr_min=1", "train.lr_min is 1, expected 0 to train.lr_max 0.002"),
+    ("train.lr_min=-1", "train.lr_min is -1, expected 0 to train.lr_max 0.002"),
+    ("train.warmup_steps=541", "train.warmup_steps is 541, expected at most 540"),
+    ("train.tail_fraction=1.5", "train.tail_fraction is 1.5, expected 0 to 1"),
+    ("train.beta1=1", "train.beta1 is 1, expected 0 or more and below 1"),
+    ("train.beta2=1", "train.beta2 is 1, expected 0 or more and below 1"),
+    ("train.adam_eps=0", "train.adam_eps is 0, expected a positive number"),
+    ("train.weight_decay=-1", "train.weight_decay is -1, expected 0 or a positive number"),
+    ("train.grad_clip=0", "train.grad_clip is 0, expected a positive number, or inf"),
+    ("train.ema_decay=1", "train.ema_decay is 1, expected 0 or more and below 1"),
+    ("train.log_every=0", "train.log_every is 0, expected 1 to"),
+    ("train.checkpoint_every=0", "train.checkpoint_every is 0, expected 1 to"),
+    ("train.keep_checkpoints=1", "train.keep_checkpoints is 1, expected 2 or more"),
+    ("sample.steps=1001", "sample.steps is 1001, expected 1 to diffusion.timesteps 1000"),
+    ("sample.steps=0", "sample.steps is 0, expected 1 to diffusion.timesteps 1000"),
+    ("sample.eta=1.1", "sample.eta is 1.1, expected 0 (deterministic) to 1"),
+    ("sample.count=0", "sample.count is 0, expected 1 to 4096"),
+    ("guidance.guidance_scale=nan", "guidance.guidance_scale is NaN, expected a finite number"),
+    (
+        "model.num_classes=0",
+        "guidance.guidance_scale is 2, expected 1 (none), as model.num_classes is 0",
+    ),
+    (
+        "model.label_dropout=0",
+        "guidance.guidance_scale is 2, expected 1 (none), as model.label_dropout is 0",
+    ),
+    ("model.depth=65538", "model.depth is 65538, expected an even number"),
+];
+
+#[test]
+fn every_range_is_checked() {
+    for (argument, expected) in REFUSED {
+        let message = parse(&quickstart(), &[argument]).unwrap_err().to_string();
+        assert!(message.contains(expected), "{argument}: {message}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_with_their_places() {
+    let text = edited("batch_size = 32", "batch_size = 0");
+    let (batch, scale) = (line_of(&text, "batch_size"), line_of(&text, "guidance_scale"));
+    assert_message(
+        parse(&text, &["model.num_classes=0", "model.patch_size=5"]),
+        &format!(
+            "--set model.patch_size=5: model.patch_size is 5, expected a divisor of \
+             data.image_size 16: 1, 2, 4, 8, 16\n\
+             x.toml:{batch}: train.batch_size is 0, expected 1 to 1048576\n\
+             x.toml:{scale}: guidance.guidance_scale is 2, expected 1 (none), as \
+             model.num_classes is 0 and there is nothing to guide by"
+        ),
+    );
+    let mut built = set(&[]);
+    built.seed = u64::MAX;
+    let message = built.validate().unwrap_err().to_string();
+    assert!(
+        message.starts_with("experiment quickstart: seed is 18446744073709551615"),
+        "{message}"
+    );
+}
+
+#[test]
+fn data_sets_bring_their_own_rules() {
+    let cifar = |more: &[&str]| {
+        parse(&quickstart(), &[&["data.kind=cifar10", "data.path=d"], more].concat())
+    };
+    let message = cifar(&[]).unwrap_err().to_string();
+    assert!(message.contains("data.image_size is 16, expected 32 for CIFAR-10"), "{message}");
+    assert!(message.contains("model.num_classes is 4, expected 0 or 10"), "{message}");
+    cifar(&["data.image_size=32", "model.num_classes=10"]).unwrap();
+
+    let latents =
+        ["data.kind=latents", "data.path=d", "data.image_size=32", "model.num_classes=1000"];
+    let message = parse(&quickstart(), &latents).unwrap_err().to_string();
+    assert!(
+        message.contains("model.channels is 3, expected 4, the channels of a latent"),
+        "{message}"
+    );
+    parse(&quickstart(), &[&latents[..], &["model.channels=4"]].concat()).unwrap();
+    assert_set_fails(
+        &["data.kind=image_folder"],
+        "x.toml: data.path is missing, expected the folder of data.kind \"image_folder\"",
+    );
+}
