@@ -98,6 +98,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         WeightsArg::Ema => WeightChoice::Ema,
         WeightsArg::Model => WeightChoice::Model,
     };
+    if !args.run.exists() {
+        let what = format!("{}: no such run, checkpoint or weight file", args.run.display());
+        let help = "give a run directory, such as runs/quickstart, or train one: dis train";
+        return Err(Failure::data(what).help(help).into());
+    }
     let weights = load_weights(&args.run, choice)?;
     for rejected in &weights.rejected {
         tracing::warn!("not used: {rejected}");
@@ -133,9 +138,9 @@ impl Job<'_> {
     fn run(self) -> Result<ExitCode> {
         let c = self.dis.config();
         let (count, size) = (self.args.count, c.image_size);
-        let mut sink = Sink::create(self.args, size)?;
         let batch = u64::from(self.args.batch).min(count);
         let mut generator = Generator::new(self.dis, self.params, self.plan, batch as usize)?;
+        let mut sink = Sink::create(self.args, size)?;
         let bar = progress::bar(count * generator.evaluations() as u64, 0, "evaluations");
         let mut shown = Vec::new();
         let mut frames = Vec::new();
@@ -333,12 +338,16 @@ fn plan(args: &Args, experiment: Option<&Experiment>, config: &DisConfig) -> Res
         guidance.guidance_scale = guidance_scale;
     }
     guidance.validate()?;
+    let eta = args.eta.unwrap_or_else(|| experiment.map_or(0.0, |e| e.sample.eta));
+    if !(0.0..=1.0).contains(&eta) {
+        return Err(Failure::usage(format!("--eta {eta}, expected 0 to 1")).into());
+    }
     Ok(Plan {
         objective,
         noise_schedule: schedule,
         sampler,
         respacing,
-        eta: args.eta.unwrap_or_else(|| experiment.map_or(0.0, |e| e.sample.eta)),
+        eta,
         clip_x0: experiment.is_some_and(|e| e.sample.clip_x0),
         guidance,
         seed: args.seed,

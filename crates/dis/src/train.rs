@@ -103,6 +103,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 /// The experiment of the arguments; `--fast` cuts it down after `--set`.
 fn load(args: &Args) -> Result<Experiment> {
+    if let Some(file) = args.config.as_ref().filter(|file| !file.exists()) {
+        let what = format!("{}: no such experiment file", file.display());
+        let help =
+            "give a TOML file, such as configs/cifar10-dis-s2.toml, or none for the quickstart";
+        return Err(Failure::usage(what).help(help).into());
+    }
     let read = |sets: &[String]| match &args.config {
         Some(file) => Experiment::load(file, sets),
         None if Path::new(QUICKSTART).exists() => Experiment::load(QUICKSTART, sets),

@@ -305,7 +305,7 @@ mod tests {
         let run = open(folder.path(), &sets).unwrap();
         let changes: Vec<String> = run.changes().iter().map(ToString::to_string).collect();
         let expected = [
-            "train.steps: 900 -> 2000",
+            "train.steps: 1200 -> 2000",
             "guidance.guidance_scale: 2.0 -> 3.0",
             "data.workers: (none) -> 2",
         ];

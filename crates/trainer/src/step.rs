@@ -88,11 +88,12 @@ pub struct StepReport {
 /// A loss or gradient that is not finite. Nothing was updated.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "step {step}: loss {loss}, gradient norm {grad_norm}: not finite, and nothing was updated\n  \
+    "step {step}: loss {loss:e}, gradient norm {grad_norm:e}: not finite, and nothing was updated\n  \
      positions of the samples with such a loss: {positions:?}\n  \
-     parameters with such a gradient: {params:?}\n  \
+     parameters with such a gradient: {}\n  \
      help: lower train.lr_max, or set model.direction_sum = 0.5 or \
-     model.delta_bias_init = \"symmetric\" for a new run"
+     model.delta_bias_init = \"symmetric\" for a new run",
+    params.join("\n    ")
 )]
 pub struct NonFinite {
     /// The step that was not made.

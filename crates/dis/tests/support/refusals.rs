@@ -104,7 +104,7 @@ fn samples_that_cannot_be_drawn() {
     sample(&["--noise", "nowhere.safetensors"]).refuses(65, &["nowhere.safetensors"]);
     assert!(!case.path("out").exists());
     sample(&["--steps", "1001"]).refuses(2, &["1001", "1000 timesteps"]);
-    sample(&["--eta", "7"]).refuses(2, &["eta is 7", "expected 0"]);
+    sample(&["--eta", "7"]).refuses(2, &["--eta 7", "expected 0"]);
     sample(&["--sampler", "heun"]).refuses(2, &["heun", "ddpm, ddim"]);
 
     finish(dis(["sample", "nowhere"])).refuses(65, &["nowhere", "missing"]);

@@ -78,12 +78,16 @@ fn missing_keys_are_named_together() {
 fn wrong_types_name_the_line_the_value_and_what_would_do() {
     let cases = [
         (
-            "steps = 900",
+            "steps = 1200",
             "steps = \"many\"",
             "train.steps is \"many\", expected a whole number, 0 or more",
         ),
-        ("steps = 900", "steps = -900", "train.steps is -900, expected a whole number, 0 or more"),
-        ("steps = 900", "steps = 9.5", "train.steps is 9.5, expected a whole number, 0 or more"),
+        (
+            "steps = 1200",
+            "steps = -1200",
+            "train.steps is -1200, expected a whole number, 0 or more",
+        ),
+        ("steps = 1200", "steps = 9.5", "train.steps is 9.5, expected a whole number, 0 or more"),
         ("lr_max = 2e-3", "lr_max = \"x\"", "train.lr_max is \"x\", expected a number"),
         ("flip = false", "flip = \"True\"", "data.flip is \"True\", expected true or false"),
         ("flip = false", "flip = 1", "data.flip is 1, expected true or false"),
@@ -122,10 +126,10 @@ fn wrong_types_name_the_line_the_value_and_what_would_do() {
 
 #[test]
 fn text_that_is_no_toml_shows_the_place() {
-    let message = parse(&edited("steps = 900", "steps = = 9"), &[]).unwrap_err().to_string();
+    let message = parse(&edited("steps = 1200", "steps = = 9"), &[]).unwrap_err().to_string();
     assert!(message.starts_with("x.toml: TOML parse error at line "), "{message}");
     assert!(message.contains("steps = = 9") && message.contains('^'), "{message}");
-    let twice = edited("steps = 900", "steps = 900\nsteps = 901");
+    let twice = edited("steps = 1200", "steps = 1200\nsteps = 901");
     assert!(parse(&twice, &[]).unwrap_err().to_string().contains("duplicate key"));
     assert_set_fails(
         &["train.steps"],

@@ -99,7 +99,7 @@ fn differences_and_identity_follow_the_keys_that_may_change() {
     let changes: Vec<String> = base.differences(&longer).iter().map(ToString::to_string).collect();
     assert_eq!(
         changes,
-        ["train.steps: 900 -> 1000", "sample.steps: 40 -> 50", "data.workers: (none) -> 7"]
+        ["train.steps: 1200 -> 1000", "sample.steps: 40 -> 50", "data.workers: (none) -> 7"]
     );
     assert_eq!(base.identity(), longer.identity());
     assert_eq!(base.identity().len(), 64);
