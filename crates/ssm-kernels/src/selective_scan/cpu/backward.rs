@@ -10,12 +10,12 @@ use crate::selective_scan::{Args, DirectionGrads, Grads};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::{InstructionSet, Scratch};
 use rayon::prelude::*;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use sums::Sums;
 
-/// Blocks of a task: the more, the fewer sums over lanes; their states must stay in the L2 cache.
-const TASK_BLOCKS: RangeInclusive<usize> = 4..=8;
+/// Blocks of one sum over channels. Fixed, since the order of a sum decides its bits.
+const GROUP: usize = 8;
 
 pub(super) fn run(
     set: InstructionSet,
@@ -25,19 +25,23 @@ pub(super) fn run(
     grads: Grads<'_, f32>,
     scratch: &mut Scratch<f32>,
 ) {
-    let plan = Plan::new(args.shape, TASK_BLOCKS);
+    let plan = Plan::new(args.shape, GROUP);
     let directions = args.directions.len();
     if plan.tasks() == 0 || plan.tiles() == 0 {
         return clear_bc(grads.directions);
     }
     let workers = rayon::current_num_threads().min(plan.tasks());
-    let lengths = [Operands::len(&plan, directions), plan.tasks() * Sums::len(&plan, directions)];
-    let memory = scratch.take(lengths[0] + lengths[1] + workers * Workspace::len(&plan));
-    let (operands, memory) = memory.split_at_mut(lengths[0]);
-    let (sums, workspaces) = memory.split_at_mut(lengths[1]);
+    let groups = plan.blocks.div_ceil(GROUP);
+    let sums = args.shape.batch * groups * Sums::len(&plan, directions);
+    let operands = Operands::len(&plan, directions);
+    let memory = scratch.take(operands + sums + workers * Workspace::len(&plan));
+    let (operands, memory) = memory.split_at_mut(operands);
+    let (sums, workspaces) = memory.split_at_mut(sums);
     let operands = Operands::new(args, &plan, operands);
     let sums = sums.chunks_exact_mut(Sums::len(&plan, directions));
     let mut sums: Vec<_> = sums.map(|memory| Sums::new(&plan, directions, memory)).collect();
+    let images = sums.chunks_mut(groups);
+    let tasks = images.flat_map(|image| image.chunks_mut(plan.task_blocks / GROUP)).enumerate();
     let image = Image {
         args,
         plan: &plan,
@@ -49,7 +53,7 @@ pub(super) fn run(
         grad_z_stride: grads.z.row_stride,
         grad_z: Disjoint::new(grads.z.data),
     };
-    let queue = Mutex::new(sums.iter_mut().enumerate());
+    let queue = Mutex::new(tasks);
     let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     // Workspaces belong to workers, not to tasks, so that they stay in the cache.
     workspaces.par_chunks_mut(Workspace::len(&plan)).for_each(|workspace| {
@@ -126,7 +130,8 @@ impl<'a> Workspace<'a> {
 struct Task<'a, 'b> {
     image: Image<'a>,
     blocks: Range<usize>,
-    sums: &'a mut Sums<'b>,
+    /// One for every [`GROUP`] blocks.
+    sums: &'a mut [Sums<'b>],
     workspace: Workspace<'a>,
 }
 
@@ -135,27 +140,36 @@ impl Kernel for Task<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        self.sums.clear();
+        self.sums.iter_mut().for_each(Sums::clear);
         for index in 0..self.image.args.directions.len() {
             self.keep_states(simd, index);
             self.workspace.grad_states.fill(0.0);
             for tile in (0..self.image.plan.tiles()).rev() {
                 let tile = self.image.plan.tile(tile);
-                self.workspace.grad_bc.fill(0.0);
-                for block in self.blocks.clone() {
-                    if tile.width == TILE {
-                        self.tile::<S, TILE>(simd, index, &tile, block);
-                    } else {
-                        self.tile::<S, TAIL>(simd, index, &tile, block);
-                    }
+                for group in 0..self.sums.len() {
+                    self.group(simd, index, &tile, group);
                 }
-                self.sum_lanes(simd, index, &tile);
             }
         }
     }
 }
 
 impl Task<'_, '_> {
+    /// Gradients of one group of blocks in a tile.
+    #[inline(always)]
+    fn group<S: Simd>(&mut self, simd: S, index: usize, tile: &Tile, group: usize) {
+        self.workspace.grad_bc.fill(0.0);
+        let first = self.blocks.start + group * GROUP;
+        for block in first..(first + GROUP).min(self.blocks.end) {
+            if tile.width == TILE {
+                self.tile::<S, TILE>(simd, index, tile, block);
+            } else {
+                self.tile::<S, TAIL>(simd, index, tile, block);
+            }
+        }
+        self.sum_lanes(simd, index, tile, group);
+    }
+
     /// Repeats the value pass up to the last tile and keeps the states before every tile.
     #[inline(always)]
     fn keep_states<S: Simd>(&mut self, simd: S, index: usize) {
@@ -181,13 +195,13 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Adds up the lanes of a tile's gradients of B and C.
+    /// Adds up the lanes of a group's gradients of B and C.
     #[inline(always)]
-    fn sum_lanes<S: Simd>(&mut self, simd: S, index: usize, tile: &Tile) {
+    fn sum_lanes<S: Simd>(&mut self, simd: S, index: usize, tile: &Tile, group: usize) {
         let states = self.image.plan.shape.states;
         let lanes = self.workspace.grad_bc.as_chunks::<LANES>().0;
         for t in 0..tile.steps {
-            let row = self.sums.bc_row_mut(index, tile.start + t);
+            let row = self.sums[group].bc_row_mut(index, tile.start + t);
             for (half, sums) in row.chunks_exact_mut(states).enumerate() {
                 for (group, sums) in sums.chunks_mut(LANES).enumerate() {
                     let mut vectors = [simd.splat(0.0); LANES];

@@ -7,10 +7,7 @@ use crate::selective_scan::{Args, Output};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::{InstructionSet, Scratch};
 use rayon::prelude::*;
-use std::ops::{Range, RangeInclusive};
-
-/// Blocks of a task: neighbours in memory, so that whole pages are used while they are at hand.
-const TASK_BLOCKS: RangeInclusive<usize> = 1..=8;
+use std::ops::Range;
 
 pub(super) fn run(
     set: InstructionSet,
@@ -18,7 +15,7 @@ pub(super) fn run(
     out: Output<'_, f32>,
     scratch: &mut Scratch<f32>,
 ) {
-    let plan = Plan::new(args.shape, TASK_BLOCKS);
+    let plan = Plan::new(args.shape, 1);
     if plan.tasks() == 0 || plan.tiles() == 0 {
         return;
     }

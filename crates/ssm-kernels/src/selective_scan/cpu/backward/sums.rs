@@ -1,5 +1,6 @@
-//! Sums over tokens and channels: one partial sum per task, added in the order of the tasks.
+//! Sums over tokens and channels: one for every group of blocks of an image, added up in order.
 
+use super::GROUP;
 use crate::ScanOrder;
 use crate::selective_scan::cpu::plan::{Operands, Plan};
 use crate::selective_scan::{DirectionGrads, Shape};
@@ -7,18 +8,18 @@ use crate::simd::LANES;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Sums of one task.
+/// Sums of [`GROUP`] blocks of an image.
 pub(super) struct Sums<'a> {
     /// `[direction, block, N + 2, LANES]`: gradients of A, of `d_skip` and of `delta_bias`.
     channels: &'a mut [[f32; LANES]],
-    /// `[direction, L in scan order, 2N]`: gradients of B and C, sums over the task's channels.
+    /// `[direction, L in scan order, 2N]`: gradients of B and C, sums over the group's channels.
     bc: &'a mut [f32],
     plan: &'a Plan,
 }
 
 impl<'a> Sums<'a> {
     fn channels_len(plan: &Plan, directions: usize) -> usize {
-        directions * plan.task_blocks * (plan.state_len() + 2 * LANES)
+        directions * GROUP * (plan.state_len() + 2 * LANES)
     }
 
     pub(super) fn len(plan: &Plan, directions: usize) -> usize {
@@ -36,15 +37,15 @@ impl<'a> Sums<'a> {
         self.channels.as_flattened_mut().fill(0.0);
     }
 
-    /// Place of the task's `own`-th block in `channels`.
+    /// Place of the group's `own`-th block in `channels`.
     #[inline(always)]
     fn block_at(&self, direction: usize, own: usize) -> Range<usize> {
         let len = self.plan.shape.states + 2;
-        let at = (direction * self.plan.task_blocks + own) * len;
+        let at = (direction * GROUP + own) * len;
         at..at + len
     }
 
-    /// `[N + 2, LANES]` of the task's `own`-th block.
+    /// `[N + 2, LANES]` of the group's `own`-th block.
     fn block(&self, direction: usize, own: usize) -> &[[f32; LANES]] {
         &self.channels[self.block_at(direction, own)]
     }
@@ -77,23 +78,24 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// Adds the tasks' sums to the gradients of one scan order's parameters and writes those of B and C.
+/// Adds the sums to the gradients of one scan order's parameters and writes those of B and C.
 pub(super) fn collect(
     operands: &Operands<'_>,
     plan: &Plan,
-    tasks: &[Sums<'_>],
+    sums: &[Sums<'_>],
     index: usize,
     order: ScanOrder,
     grads: &mut DirectionGrads<'_, f32>,
 ) {
-    let Shape { seq_len, states, .. } = plan.shape;
+    let Shape { batch, seq_len, states, .. } = plan.shape;
+    let groups = sums.len() / batch;
     grads.bc.data.par_chunks_mut(grads.bc.row_stride).enumerate().for_each(|(row, grad_bc)| {
         let (image, token) = (row / seq_len, row % seq_len);
         let place = order.token(token, seq_len);
         let grad_bc = &mut grad_bc[..2 * states];
         grad_bc.fill(0.0);
-        for task in &tasks[image * plan.groups..][..plan.groups] {
-            for (grad, sum) in grad_bc.iter_mut().zip(task.bc_row(index, place)) {
+        for group in &sums[image * groups..][..groups] {
+            for (grad, sum) in grad_bc.iter_mut().zip(group.bc_row(index, place)) {
                 *grad += sum;
             }
         }
@@ -103,14 +105,14 @@ pub(super) fn collect(
     let per_block = per_block.zip(grads.delta_bias.par_chunks_mut(LANES));
     per_block.enumerate().for_each(|(block, ((grad_a_log, grad_d), grad_bias))| {
         let rates = operands.decay_rates(index, block);
-        let (group, own) = (block / plan.task_blocks, block % plan.task_blocks);
+        let of_images = sums.iter().skip(block / GROUP).step_by(groups);
         let sum = |n: usize| {
-            let mut sum = [0.0; LANES];
-            for image in 0..plan.shape.batch {
-                let task = tasks[image * plan.groups + group].block(index, own)[n];
-                sum.iter_mut().zip(task).for_each(|(sum, x)| *sum += x);
+            let mut total = [0.0; LANES];
+            for sums in of_images.clone() {
+                let sum = sums.block(index, block % GROUP)[n];
+                total.iter_mut().zip(sum).for_each(|(total, x)| *total += x);
             }
-            sum
+            total
         };
         for (n, rates) in rates.iter().enumerate().take(states) {
             for (lane, (sum, rate)) in sum(n).iter().zip(rates).enumerate() {

@@ -1,6 +1,6 @@
 //! Gradients of one tile and block.
 
-use super::{Image, Task};
+use super::{GROUP, Image, Task};
 use crate::selective_scan::cpu::plan::{Rows, Tile};
 use crate::simd::{LANES, Simd};
 
@@ -46,7 +46,7 @@ impl Task<'_, '_> {
     ) {
         let Image { plan, operands, index: image, .. } = self.image;
         let own = block - self.blocks.start;
-        let sums = self.sums.block_mut(index, own);
+        let sums = self.sums[own / GROUP].block_mut(index, own % GROUP);
         let (grad_a, [grad_d, grad_bias]) =
             sums.split_last_chunk_mut::<2>().expect("two sums beside those of the states");
         let mut tokens = self.image.load::<S, T>(simd, index, tile, block);
