@@ -4,7 +4,8 @@
 //! [`Hooks`] that the binary supplies. The same call resumes: the only state is what the newest
 //! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
 
-use crate::checkpoint::{self, Average, CheckpointError, Rejected, Snapshot, TrainState};
+use crate::checkpoint::{self, Average, CheckpointError, Snapshot, TrainState};
+use crate::hooks::{Hooks, Start};
 use crate::metrics::{
     IntervalSums, LossParts, MetricsError, MetricsFile, MetricsLine, StepMetrics, Trimmed,
 };
@@ -21,47 +22,6 @@ use std::time::{Duration, Instant};
 
 /// Saves that may fail one after the other before the run stops.
 const MAX_FAILED_SAVES: u32 = 3;
-
-/// What a run shows and what it asks, supplied by the binary.
-pub trait Hooks {
-    /// Before the first step: where the run starts.
-    fn started(&mut self, start: &Start);
-    /// After every step.
-    fn stepped(&mut self, report: &StepReport);
-    /// At every log interval.
-    fn logged(&mut self, line: &MetricsLine);
-    /// Something a person should know that does not end the run.
-    fn notice(&mut self, message: &str);
-    /// Draws a preview from the averaged weights of `step`. A failure is reported and the run goes on.
-    ///
-    /// # Errors
-    /// Whatever kept the preview from being drawn.
-    fn preview(
-        &mut self,
-        step: u64,
-        dis: &Dis<Cpu>,
-        ema: &[f32],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
-    /// Whether to save and stop after this step.
-    fn stop_requested(&self) -> bool;
-}
-
-/// Where a run starts.
-#[derive(Debug)]
-pub struct Start {
-    /// Steps already made.
-    pub step: u64,
-    /// Step at which this call ends.
-    pub end: u64,
-    /// The checkpoint resumed from.
-    pub checkpoint: Option<PathBuf>,
-    /// Newer checkpoints that could not be believed, and where they were put.
-    pub rejected: Vec<(Rejected, PathBuf)>,
-    /// What became of metrics beyond the checkpoint.
-    pub trimmed: Trimmed,
-    /// Parameters of the network.
-    pub parameters: usize,
-}
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

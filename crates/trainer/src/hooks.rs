@@ -1,0 +1,49 @@
+//! What the binary supplies to the loop: everything a person sees.
+
+use crate::checkpoint::Rejected;
+use crate::metrics::{MetricsLine, Trimmed};
+use crate::step::StepReport;
+use dis_model::Dis;
+use ssm_kernels::Cpu;
+use std::path::PathBuf;
+
+/// What a run shows and what it asks, supplied by the binary.
+pub trait Hooks {
+    /// Before the first step: where the run starts.
+    fn started(&mut self, start: &Start);
+    /// After every step.
+    fn stepped(&mut self, report: &StepReport);
+    /// At every log interval.
+    fn logged(&mut self, line: &MetricsLine);
+    /// Something a person should know that does not end the run.
+    fn notice(&mut self, message: &str);
+    /// Draws a preview from the averaged weights of `step`. A failure is reported and the run goes on.
+    ///
+    /// # Errors
+    /// Whatever kept the preview from being drawn.
+    fn preview(
+        &mut self,
+        step: u64,
+        dis: &Dis<Cpu>,
+        ema: &[f32],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    /// Whether to save and stop after this step.
+    fn stop_requested(&self) -> bool;
+}
+
+/// Where a run starts.
+#[derive(Debug)]
+pub struct Start {
+    /// Steps already made.
+    pub step: u64,
+    /// Step at which this call ends.
+    pub end: u64,
+    /// The checkpoint resumed from.
+    pub checkpoint: Option<PathBuf>,
+    /// Newer checkpoints that could not be believed, and where they were put.
+    pub rejected: Vec<(Rejected, PathBuf)>,
+    /// What became of metrics beyond the checkpoint.
+    pub trimmed: Trimmed,
+    /// Parameters of the network.
+    pub parameters: usize,
+}
