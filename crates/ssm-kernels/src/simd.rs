@@ -109,6 +109,10 @@ pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
 /// would let slowly decaying states drift by 1e-7 per token.
 const EXP2: [f32; 6] = [1.320_361e-3, 9.667_992e-3, 5.550_907e-2, 2.402_232e-1, 6.931_469e-1, 1.0];
 
+/// 1.5 * 2^23: adding it to a number below 2^22 rounds to an integer, which then stands in the
+/// lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// `ln(1 + e) / e` on [0, 1], highest power first: relative error 2.9e-7.
 const LN_1P: [f32; 9] = [
     5.232_692_7e-3,
@@ -140,10 +144,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     fn sqrt(self, a: Self::V) -> Self::V;
     fn abs(self, a: Self::V) -> Self::V;
-    /// `(n, r)` with `x = n + r`, `n` an integer, `r` in [-1/2, 1/2].
-    fn split(self, x: Self::V) -> (Self::V, Self::V);
-    /// `q 2^n` for an integer `n` from [`Simd::split`] and `q` near 1.
-    fn scale(self, q: Self::V, n: Self::V) -> Self::V;
+    /// `2^x` for `x <= 127`; results below the normal range may be zero or a smallest normal number.
+    fn exp2(self, x: Self::V) -> Self::V;
     /// Sum of all lanes in a fixed order.
     fn sum(self, v: Self::V) -> f32;
     /// Sums of sixteen vectors, the `i`-th in lane `i`, each in a fixed order.
@@ -161,15 +163,14 @@ pub(crate) trait Simd: Copy + Send + Sync {
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 
-    /// `2^x`; results below the normal range may be zero or a smallest normal number.
+    /// `2^r` for `r` in [-1/2, 1/2].
     #[inline(always)]
-    fn exp2(self, x: Self::V) -> Self::V {
-        let (n, r) = self.split(x);
+    fn exp2_fraction(self, r: Self::V) -> Self::V {
         let mut q = self.splat(EXP2[0]);
         for c in &EXP2[1..] {
             q = self.fma(q, r, self.splat(*c));
         }
-        self.scale(q, n)
+        q
     }
 
     #[inline(always)]
@@ -192,14 +193,14 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `ln(1 + e^x)` to 3e-7 of its value, for every x.
     #[inline(always)]
     fn softplus(self, x: Self::V) -> Self::V {
-        self.softplus_of(x, self.exp_neg(self.abs(x)))
+        self.softplus_of(x, self.exp_neg_abs(x))
     }
 
     /// Softplus and its derivative, the sigmoid.
     #[inline(always)]
     fn softplus_slope(self, x: Self::V) -> (Self::V, Self::V) {
         let one = self.splat(1.0);
-        let e = self.exp_neg(self.abs(x));
+        let e = self.exp_neg_abs(x);
         let slope = self.div(self.select_negative(x, e, one), self.add(one, e));
         (self.softplus_of(x, e), slope)
     }
@@ -214,10 +215,17 @@ pub(crate) trait Simd: Copy + Send + Sync {
         self.fma(q, e, self.max(x, self.splat(0.0)))
     }
 
-    /// `e^-x`.
+    /// `e^-|x|`.
+    #[inline(always)]
+    fn exp_neg_abs(self, x: Self::V) -> Self::V {
+        self.exp2(self.mul(self.abs(x), self.splat(-std::f32::consts::LOG2_E)))
+    }
+
+    /// `e^-x`, at most 2^127.
     #[inline(always)]
     fn exp_neg(self, x: Self::V) -> Self::V {
-        self.exp2(self.mul(x, self.splat(-std::f32::consts::LOG2_E)))
+        let exponent = self.mul(x, self.splat(-std::f32::consts::LOG2_E));
+        self.exp2(self.min(exponent, self.splat(127.0)))
     }
 
     /// The first `n` lanes from a slice of `n <= LANES` elements, the rest 0.

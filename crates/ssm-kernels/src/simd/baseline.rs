@@ -2,15 +2,12 @@
 //!
 //! No `mul_add`: without the instruction it is a call into libm, twenty times slower.
 
-use super::{LANES, Simd};
+use super::{LANES, ROUND, Simd};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Baseline;
 
 type V = [f32; LANES];
-
-/// 1.5 * 2^23: adding it rounds to an integer, which then stands in the lowest bits.
-const ROUND: f32 = 12_582_912.0;
 
 #[inline(always)]
 fn each(a: V, f: impl Fn(f32) -> f32) -> V {
@@ -95,14 +92,11 @@ impl Simd for Baseline {
         each(a, f32::abs)
     }
     #[inline(always)]
-    fn split(self, x: V) -> (V, V) {
-        let x = self.min(self.max(x, self.splat(-126.0)), self.splat(127.0));
-        let n = each(x, |x| x + ROUND - ROUND);
-        (n, self.sub(x, n))
-    }
-    #[inline(always)]
-    fn scale(self, q: V, n: V) -> V {
-        pair(q, n, |q, n| f32::from_bits(q.to_bits().wrapping_add((n + ROUND).to_bits() << 23)))
+    fn exp2(self, x: V) -> V {
+        let x = self.max(x, self.splat(-126.0));
+        let shifted = each(x, |x| x + ROUND);
+        let fraction = self.exp2_fraction(pair(x, shifted, |x, t| x - (t - ROUND)));
+        pair(fraction, shifted, |q, t| f32::from_bits(q.to_bits().wrapping_add(t.to_bits() << 23)))
     }
     #[inline(always)]
     fn select_negative(self, x: V, a: V, b: V) -> V {

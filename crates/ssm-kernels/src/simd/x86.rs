@@ -1,7 +1,7 @@
 //! AVX-512 and AVX2. The token types are made by `run_avx512` and `run_avx2` alone, which are
 //! called only after detection; that is what every block below rests on.
 
-use super::{Kernel, LANES, Simd};
+use super::{Kernel, LANES, ROUND, Simd};
 use std::arch::x86_64::*;
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
@@ -92,16 +92,14 @@ impl Simd for Avx512 {
     fn abs(self, a: __m512) -> __m512 {
         detected!(_mm512_abs_ps(a))
     }
-    /// `reduce` leaves the fraction in one instruction, where rounding takes two.
+    /// `reduce` leaves the fraction in one instruction, where rounding takes two; `scalef` underflows
+    /// exactly, so the argument needs no clamp.
     #[inline(always)]
-    fn split(self, x: __m512) -> (__m512, __m512) {
+    fn exp2(self, x: __m512) -> __m512 {
         let r = detected!(_mm512_reduce_ps::<8>(x));
-        (self.sub(x, r), r)
-    }
-    /// `scalef` underflows and overflows exactly, so `n` needs no clamp.
-    #[inline(always)]
-    fn scale(self, q: __m512, n: __m512) -> __m512 {
-        detected!(_mm512_scalef_ps(q, n))
+        let n = self.sub(x, r);
+        let fraction = self.exp2_fraction(r);
+        detected!(_mm512_scalef_ps(fraction, n))
     }
     /// Halves the lanes of a vector and the number of vectors four times.
     #[inline(always)]
@@ -232,16 +230,12 @@ impl Simd for Avx2 {
         self.each(a, |a| detected!(_mm256_andnot_ps(sign, a)))
     }
     #[inline(always)]
-    fn split(self, x: Self::V) -> (Self::V, Self::V) {
-        let x = self.min(self.max(x, self.splat(-126.0)), self.splat(127.0));
-        let n = self.each(x, |x| detected!(_mm256_round_ps::<8>(x)));
-        (n, self.sub(x, n))
-    }
-    #[inline(always)]
-    fn scale(self, q: Self::V, n: Self::V) -> Self::V {
-        self.pair(q, n, |q, n| {
-            let n = detected!(_mm256_cvtps_epi32(n));
-            let exponent = detected!(_mm256_slli_epi32::<23>(n));
+    fn exp2(self, x: Self::V) -> Self::V {
+        let x = self.max(x, self.splat(-126.0));
+        let shifted = self.add(x, self.splat(ROUND));
+        let r = self.sub(x, self.sub(shifted, self.splat(ROUND)));
+        self.pair(self.exp2_fraction(r), shifted, |q, shifted| {
+            let exponent = detected!(_mm256_slli_epi32::<23>(_mm256_castps_si256(shifted)));
             let bits = detected!(_mm256_add_epi32(_mm256_castps_si256(q), exponent));
             detected!(_mm256_castsi256_ps(bits))
         })
