@@ -22,9 +22,9 @@ fn network(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("{name}/batch {batch}"));
         group.sample_size(10);
         group.throughput(Throughput::Elements(workload.gemm_flops() as u64));
-        group.bench_function("forward", |b| b.iter(|| workload.forward()));
+        group.bench_function("forward", |b| b.iter(|| workload.forward().expect("a value pass")));
         group.throughput(Throughput::Elements(3 * workload.gemm_flops() as u64));
-        group.bench_function("train_step", |b| b.iter(|| workload.train_step()));
+        group.bench_function("train_step", |b| b.iter(|| workload.train_step().expect("a step")));
         group.finish();
     }
 }

@@ -40,9 +40,11 @@ impl Workload {
         let c = dis.config().clone();
         let params = init(&c, dis.layout(), &InitOptions::official(), 0);
         let wave = |n: usize| (0..n).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>();
+        let objective =
+            if c.learned_variance { ObjectiveKind::EpsHybrid } else { ObjectiveKind::V };
         let training = training.then(|| -> Result<Training> {
             Ok(Training {
-                objective: Objective::new(ObjectiveKind::EpsHybrid, &NoiseSchedule::linear(1000)?),
+                objective: Objective::new(objective, &NoiseSchedule::linear(1000)?),
                 activations: Activations::for_training(&dis, batch),
                 grad_output: vec![0.0; batch * c.output_len()],
                 grads: vec![0.0; params.len()],
@@ -54,7 +56,7 @@ impl Workload {
         Ok(Self {
             batch,
             x: wave(batch * c.image_len()),
-            timesteps: (0..batch).map(|b| (b * 100 + 50) as f64).collect(),
+            timesteps: (0..batch).map(|b| ((b * 97 + 50) % 1000) as f64).collect(),
             labels: c.is_conditional().then(|| vec![0; batch]),
             inference: Activations::for_inference(&dis, batch),
             training: training.transpose()?,

@@ -4,7 +4,7 @@
 mod problem;
 
 use parity::{Golden, assert_close, check_gradient};
-use problem::{Inputs, Problem, assert_agree, convert};
+use problem::{Inputs, Problem, assert_agree, convert, reversed, token_major};
 use proptest::prelude::*;
 use ssm_kernels::selective_scan::cases::SHAPES;
 use ssm_kernels::selective_scan::{
@@ -66,17 +66,6 @@ fn reference_equals_the_official_code() {
         let grad_a: Vec<f64> = grads.a_log.iter().zip(get("in.A")).map(|(g, a)| g / a).collect();
         check("grad.A", &grad_a, &get("grad.A"));
     }
-}
-
-/// `[B, channels, L]` to `[B, L, channels]`.
-fn token_major(x: &[f64], channels: usize, seq_len: usize) -> Vec<f64> {
-    let mut out = Vec::with_capacity(x.len());
-    for image in x.chunks_exact(channels * seq_len) {
-        for token in 0..seq_len {
-            out.extend((0..channels).map(|e| image[e * seq_len + token]));
-        }
-    }
-    out
 }
 
 #[test]
@@ -208,11 +197,6 @@ fn mirrored(problem: &Problem) -> Problem {
         inputs.order = if inputs.order == LeftToRight { RightToLeft } else { LeftToRight };
     }
     mirror
-}
-
-/// Rows of `cols` in reverse inside every image.
-fn reversed<T: Copy>(x: &[T], image: usize, cols: usize) -> Vec<T> {
-    x.chunks(image).flat_map(|image| image.chunks(cols).rev().flatten().copied()).collect()
 }
 
 /// Shapes of the law tests: small, none a multiple of anything.

@@ -309,3 +309,19 @@ pub(super) fn assert_agree(
         assert_close(&format!("{what}: gradient of {name}"), got, want, tolerance);
     }
 }
+
+/// `[B, channels, L]` to `[B, L, channels]`.
+pub(super) fn token_major(x: &[f64], channels: usize, seq_len: usize) -> Vec<f64> {
+    let mut out = Vec::with_capacity(x.len());
+    for image in x.chunks_exact(channels * seq_len) {
+        for token in 0..seq_len {
+            out.extend((0..channels).map(|e| image[e * seq_len + token]));
+        }
+    }
+    out
+}
+
+/// Rows of `cols` in reverse inside every image.
+pub(super) fn reversed<T: Copy>(x: &[T], image: usize, cols: usize) -> Vec<T> {
+    x.chunks(image).flat_map(|image| image.chunks(cols).rev().flatten().copied()).collect()
+}
