@@ -29,6 +29,16 @@ impl<'a, T> Disjoint<'a, T> {
         self.start
     }
 
+    /// Where element `at` is, for those who access parts of `at .. at + len` by pointer.
+    ///
+    /// # Panics
+    /// When the range reaches beyond the slice.
+    #[inline(always)]
+    pub(crate) fn pointer(&self, at: usize, len: usize) -> *mut T {
+        assert!(at + len <= self.len, "elements {at}+{len} of {}", self.len);
+        self.start.wrapping_add(at)
+    }
+
     /// Elements `at .. at + len`.
     ///
     /// # Safety

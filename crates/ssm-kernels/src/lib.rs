@@ -33,7 +33,7 @@ pub mod sum_squares;
 
 pub use backend::{Backend, Cpu, Reference};
 pub use error::KernelError;
-pub use gemm::Write;
+pub use gemm::{Precision, Write};
 pub use matrix::{Mat, MatMut};
 pub use real::Real;
 pub use scratch::Scratch;

@@ -13,6 +13,8 @@ pub(crate) const LANES: usize = 16;
 /// Instruction sets the CPU kernels are built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstructionSet {
+    /// AVX-512, and AMX tiles of bf16 for matrix products.
+    Amx,
     /// 512-bit vectors (AVX-512 F, VL, DQ, BW).
     Avx512,
     /// 256-bit vectors with fused multiply-add.
@@ -33,6 +35,9 @@ impl InstructionSet {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("fma")
             {
+                if amx_available() {
+                    sets.push(Self::Amx);
+                }
                 sets.push(Self::Avx512);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -43,13 +48,14 @@ impl InstructionSet {
         sets
     }
 
-    /// The one in use: the best available, or what `DIS_CPU_ISA` (`avx512`, `avx2`, `baseline`)
-    /// asks for where the CPU has it.
+    /// The one in use: the best available, or what `DIS_CPU_ISA` (`amx`, `avx512`, `avx2`,
+    /// `baseline`) asks for where the CPU has it.
     pub fn current() -> Self {
         static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
         *CURRENT.get_or_init(|| {
             let available = Self::available();
             let wanted = match std::env::var("DIS_CPU_ISA").as_deref() {
+                Ok("amx") => Self::Amx,
                 Ok("avx512") => Self::Avx512,
                 Ok("avx2") => Self::Avx2,
                 Ok("baseline") => Self::Baseline,
@@ -62,6 +68,7 @@ impl InstructionSet {
     /// Name as accepted by `DIS_CPU_ISA`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Amx => "amx",
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2",
             Self::Baseline => "baseline",
@@ -87,7 +94,7 @@ pub(crate) trait Kernel {
 pub(crate) fn dispatch<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     match set {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 => {
+        InstructionSet::Amx | InstructionSet::Avx512 => {
             assert!(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"));
             // SAFETY: the features were detected.
             unsafe { x86::run_avx512(kernel) }
@@ -251,6 +258,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
         to.copy_from_slice(&lanes[..n]);
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::available as amx_available;
 
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -1,10 +1,13 @@
 //! Matrix products against the definition, on every kind of view.
 
 use parity::{assert_close, uniform};
-use ssm_kernels::{Mat, MatMut, Write, gemm};
+use ssm_kernels::{InstructionSet, Mat, MatMut, Precision, Write, gemm};
 
 /// f32 against f64 relative to the largest value: the roundings of sums over K.
 const F32: f64 = 2e-6;
+
+/// The same for sums of 64 terms: tight enough to see the lightest products of parts missing.
+const SHORT_SUM: f64 = 4e-7;
 
 /// `(m, k, n)`: single elements, odd sizes, vectors, products of the real layers at a small batch,
 /// and some above the size from which the crate uses threads.
@@ -65,6 +68,22 @@ impl Operand {
     }
 }
 
+/// Every instruction set of this CPU with every precision.
+fn builds() -> impl Iterator<Item = (InstructionSet, Precision)> {
+    let sets = InstructionSet::available().into_iter();
+    sets.flat_map(|set| [Precision::F32, Precision::Bf16].map(|precision| (set, precision)))
+}
+
+/// What a product with `precision` reads instead of `x`.
+fn as_read(set: InstructionSet, precision: Precision, rows: usize, cols: usize, x: f64) -> f64 {
+    let is_f32 = precision == Precision::F32 || !gemm::has_units(set, precision);
+    if is_f32 || rows.min(cols) < precision.least_size() {
+        x
+    } else {
+        f64::from(half::bf16::from_f32(x as f32))
+    }
+}
+
 #[test]
 fn cpu_agrees_with_the_definition_in_f64() {
     for (m, k, n) in SHAPES {
@@ -72,15 +91,22 @@ fn cpu_agrees_with_the_definition_in_f64() {
             for b_view in VIEWS {
                 let a = Operand::new(1, m, k, a_view);
                 let b = Operand::new(2, k, n, b_view);
-                let mut want = vec![0.0; m * n];
-                let out = &mut MatMut::new(&mut want, m, n);
-                let (a_wide, b_wide) = (a.mat(&a.wide, m, k), b.mat(&b.wide, k, n));
-                gemm::reference(out, Write::Overwrite, a_wide, b_wide).unwrap();
-                let mut got = vec![f32::NAN; m * n];
-                let out = &mut MatMut::new(&mut got, m, n);
-                let (a, b) = (a.mat(&a.narrow, m, k), b.mat(&b.narrow, k, n));
-                gemm::cpu(out, Write::Overwrite, a, b).unwrap();
-                assert_close(&format!("{m}x{k}x{n} {a_view:?} {b_view:?}"), &got, &want, F32);
+                for (set, precision) in builds() {
+                    let read = |x: &[f64]| -> Vec<f64> {
+                        x.iter().map(|&x| as_read(set, precision, m, n, x)).collect()
+                    };
+                    let (a_wide, b_wide) = (read(&a.wide), read(&b.wide));
+                    let mut want = vec![0.0; m * n];
+                    let out = &mut MatMut::new(&mut want, m, n);
+                    let (a_wide, b_wide) = (a.mat(&a_wide, m, k), b.mat(&b_wide, k, n));
+                    gemm::reference(out, Write::Overwrite, a_wide, b_wide).unwrap();
+                    let mut got = vec![f32::NAN; m * n];
+                    let out = &mut MatMut::new(&mut got, m, n);
+                    let (a, b) = (a.mat(&a.narrow, m, k), b.mat(&b.narrow, k, n));
+                    gemm::cpu_on(set, precision, out, Write::Overwrite, a, b).unwrap();
+                    let what = format!("{m}x{k}x{n} {a_view:?} {b_view:?} {set:?} {precision:?}");
+                    assert_close(&what, &got, &want, F32);
+                }
             }
         }
     }
@@ -184,5 +210,50 @@ fn wrong_operands_are_named() {
         let view = &mut MatMut::new(&mut out, 4, 2);
         let error = run(view, Write::Overwrite, a, Mat::new(&data, 3, 4)).unwrap_err();
         assert_eq!(error.to_string(), "gemm: out is 4x2, expected 2x4");
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_stay_visible() {
+    let (m, k, n) = (64, 70, 64);
+    for (set, precision) in builds() {
+        for bad in [f32::NAN, f32::from_bits(u32::MAX >> 1), f32::INFINITY, f32::NEG_INFINITY] {
+            for at_b in [false, true] {
+                let (mut a, mut b) = (vec![0.5; m * k], vec![0.25; k * n]);
+                let operand = if at_b { &mut b } else { &mut a };
+                operand[3 * if at_b { n } else { k } + 5] = bad;
+                let mut out = vec![0.0; m * n];
+                let view = &mut MatMut::new(&mut out, m, n);
+                let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+                gemm::cpu_on(set, precision, view, Write::Overwrite, a, b).unwrap();
+                let touched = |i: usize| if at_b { i % n == 5 } else { i / n == 3 };
+                for (i, x) in out.iter().enumerate() {
+                    let what = format!("{bad} in {set:?} {precision:?}, b: {at_b}, element {i}");
+                    assert_eq!(x.is_finite(), !touched(i), "{what}: {x}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_magnitude_keeps_its_digits() {
+    let (m, k, n) = (48, 64, 48);
+    let a = uniform(1, m * k);
+    let b = uniform(2, k * n);
+    for set in InstructionSet::available() {
+        for exponent in [-40, -20, 0, 20, 40] {
+            let scale = 2f64.powi(exponent);
+            let a: Vec<f64> = a.iter().map(|x| x * scale).collect();
+            let (a32, b32) = (parity::to_f32(&a), parity::to_f32(&b));
+            let (mut want, mut got) = (vec![0.0; m * n], vec![f32::NAN; m * n]);
+            let view = &mut MatMut::new(&mut want, m, n);
+            let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+            gemm::reference(view, Write::Overwrite, a, b).unwrap();
+            let view = &mut MatMut::new(&mut got, m, n);
+            let (a, b) = (Mat::new(&a32, m, k), Mat::new(&b32, k, n));
+            gemm::cpu_on(set, Precision::F32, view, Write::Overwrite, a, b).unwrap();
+            assert_close(&format!("{set:?} times 2^{exponent}"), &got, &want, SHORT_SUM);
+        }
     }
 }

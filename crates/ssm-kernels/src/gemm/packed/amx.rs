@@ -1,0 +1,197 @@
+//! Products of packed panels on AMX tiles.
+//!
+//! Registers `tmm0` to `tmm3` hold the 32 x 32 block of sums, `tmm4` and `tmm5` one part of 32 rows
+//! of `a`, `tmm6` and `tmm7` one part of 32 columns of `b`. The compiler never touches tiles, so
+//! each product is one piece of assembly from the first load of the sums to the last store.
+
+use super::{Engine, Line, PART_LINES};
+use crate::Write;
+use std::arch::asm;
+
+/// Configuration of the tiles, eight of 16 rows of 64 bytes, in the layout of `LDTILECFG`.
+#[repr(C, align(64))]
+struct Config([u8; 64]);
+
+static CONFIG: Config = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1; // palette
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64; // bytes of a row
+        bytes[48 + tile] = 16; // rows
+        tile += 1;
+    }
+    Config(bytes)
+};
+
+/// Tiles configured on this thread; given back when dropped, since tiles in use make every switch
+/// of threads dearer.
+pub(super) struct Tiles(());
+
+impl Tiles {
+    /// Configures the tiles where `engine` needs them.
+    pub(super) fn of(engine: Engine) -> Option<Self> {
+        if engine == Engine::DotBf16 {
+            return None;
+        }
+        // SAFETY: this engine is made only where AMX was detected and granted; the configuration
+        // is a valid one of palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, readonly)) };
+        Some(Self(()))
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: tiles were configured on this thread, and no product is under way.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// Loads a tile from a number of bytes into the slab.
+macro_rules! load {
+    (a0, $at:literal) => {
+        concat!("tileloadd tmm4, [{a} + {line}*1 + ", $at, "]")
+    };
+    (a1, $at:literal) => {
+        concat!("tileloadd tmm5, [{a} + {line}*1 + ", $at, "]")
+    };
+    (b0, $at:literal) => {
+        concat!("tileloadd tmm6, [{b} + {line}*1 + ", $at, "]")
+    };
+    (b1, $at:literal) => {
+        concat!("tileloadd tmm7, [{b} + {line}*1 + ", $at, "]")
+    };
+}
+
+/// Adds the product of two tiles to their quarter of the block.
+macro_rules! multiply {
+    (a0, b0) => {
+        "tdpbf16ps tmm0, tmm4, tmm6"
+    };
+    (a0, b1) => {
+        "tdpbf16ps tmm1, tmm4, tmm7"
+    };
+    (a1, b0) => {
+        "tdpbf16ps tmm2, tmm5, tmm6"
+    };
+    (a1, b1) => {
+        "tdpbf16ps tmm3, tmm5, tmm7"
+    };
+}
+
+/// A product of panels: the sums, then `$step` for every slab of `$slab` bytes.
+macro_rules! product {
+    ($name:ident, $parts:literal, $slab:literal, $($step:expr),+) => {
+        /// # Safety
+        /// The tiles must be configured, and `out` must point to 32 rows of 32 elements, `stride`
+        /// apart, that nobody else reaches.
+        pub(super) unsafe fn $name(
+            a: &[Line],
+            b: &[Line],
+            write: Write,
+            out: *mut f32,
+            stride: usize,
+        ) {
+            assert!(a.len() == b.len() && a.len() % ($parts * PART_LINES) == 0 && !a.is_empty());
+            // SAFETY: `a` and `b` hold as many whole slabs as the loop has rounds, and `out` is as
+            // the contract says.
+            unsafe {
+                asm!(
+                    "test {overwrite:e}, {overwrite:e}",
+                    "jnz 2f",
+                    "tileloadd tmm0, [{out} + {stride}*1]",
+                    "tileloadd tmm1, [{out} + {stride}*1 + 64]",
+                    "tileloadd tmm2, [{low} + {stride}*1]",
+                    "tileloadd tmm3, [{low} + {stride}*1 + 64]",
+                    "jmp 3f",
+                    "2:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "3:",
+                    $($step,)+
+                    concat!("add {a}, ", $slab),
+                    concat!("add {b}, ", $slab),
+                    "dec {slabs}",
+                    "jnz 3b",
+                    "tilestored [{out} + {stride}*1], tmm0",
+                    "tilestored [{out} + {stride}*1 + 64], tmm1",
+                    "tilestored [{low} + {stride}*1], tmm2",
+                    "tilestored [{low} + {stride}*1 + 64], tmm3",
+                    overwrite = in(reg) u32::from(write == Write::Overwrite),
+                    a = inout(reg) a.as_ptr() => _,
+                    b = inout(reg) b.as_ptr() => _,
+                    slabs = inout(reg) a.len() / ($parts * PART_LINES) => _,
+                    out = in(reg) out,
+                    low = in(reg) out.wrapping_add(16 * stride),
+                    stride = in(reg) 4 * stride,
+                    line = in(reg) 64usize,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack)
+                );
+            }
+        }
+    };
+}
+
+// Parts are ordered by weight. Each step changes the part of one operand, a tile as soon as the one
+// before has had its last use: 1 x 3, 1 x 2, 2 x 2, 2 x 1, 3 x 1, 1 x 1.
+product!(
+    product_of_three,
+    3,
+    "6144",
+    load!(a0, "0"),
+    load!(b0, "4096"),
+    multiply!(a0, b0),
+    load!(a1, "1024"),
+    multiply!(a1, b0),
+    load!(b1, "5120"),
+    multiply!(a0, b1),
+    load!(b0, "2048"),
+    multiply!(a1, b1),
+    multiply!(a0, b0),
+    load!(b1, "3072"),
+    multiply!(a1, b0),
+    multiply!(a0, b1),
+    load!(a0, "2048"),
+    multiply!(a1, b1),
+    multiply!(a0, b0),
+    load!(a1, "3072"),
+    multiply!(a0, b1),
+    multiply!(a1, b0),
+    load!(b0, "0"),
+    multiply!(a1, b1),
+    multiply!(a0, b0),
+    load!(b1, "1024"),
+    multiply!(a1, b0),
+    multiply!(a0, b1),
+    load!(a0, "4096"),
+    multiply!(a1, b1),
+    multiply!(a0, b0),
+    load!(a1, "5120"),
+    multiply!(a0, b1),
+    load!(a0, "0"),
+    multiply!(a1, b0),
+    multiply!(a1, b1),
+    load!(a1, "1024"),
+    multiply!(a0, b0),
+    multiply!(a0, b1),
+    multiply!(a1, b0),
+    multiply!(a1, b1)
+);
+product!(
+    product_of_one,
+    1,
+    "2048",
+    load!(a0, "0"),
+    load!(b0, "0"),
+    multiply!(a0, b0),
+    load!(b1, "1024"),
+    multiply!(a0, b1),
+    load!(a1, "1024"),
+    multiply!(a1, b0),
+    multiply!(a1, b1)
+);
