@@ -82,10 +82,12 @@ fn scan(c: &mut Criterion) {
         direction_sum: 1.0,
     };
     let (mut gated, mut pre_gate) = (vec![0.0; n], vec![0.0; n]);
+    let mut states = vec![0.0; Cpu::selective_scan_states_len(shape, 2)];
     let mut scratch = Scratch::new();
     group.bench_function("forward/8x257x768x16", |b| {
         b.iter(|| {
-            let out = selective_scan::Output { gated: &mut gated, pre_gate: Some(&mut pre_gate) };
+            let kept = selective_scan::KeptMut { pre_gate: &mut pre_gate, states: &mut states };
+            let out = selective_scan::Output { gated: &mut gated, kept: Some(kept) };
             Cpu::selective_scan(&args, out, &mut scratch).expect(FITS)
         });
     });
@@ -118,7 +120,8 @@ fn scan(c: &mut Criterion) {
                 });
             let z = MatMut::new(&mut gz, ROWS, INNER);
             let grads = selective_scan::Grads { directions: &mut directions, z };
-            Cpu::selective_scan_backward(&args, &pre_gate, &grad, grads, &mut scratch).expect(FITS)
+            let kept = selective_scan::Kept { pre_gate: &pre_gate, states: &states };
+            Cpu::selective_scan_backward(&args, kept, &grad, grads, &mut scratch).expect(FITS)
         });
     });
     group.finish();

@@ -1,11 +1,12 @@
 //! Memory of one pass through the network, allocated once and used again by every step.
 
+use crate::bidirectional_ssm::scan_shape;
 use crate::config::{DisConfig, Skip};
 use crate::dis::Dis;
 use crate::embed::EmbedSaved;
 use crate::final_layer::{FinalSaved, FinalScratch};
 use crate::ssm_block::{BlockSaved, BlockScratch};
-use ssm_kernels::{Backend, Real};
+use ssm_kernels::{Backend, Real, zeros};
 
 /// Intermediates of a value pass, and working memory of both passes, for one batch size.
 ///
@@ -47,46 +48,48 @@ impl<T: Real> Activations<T> {
     /// Memory for [`Dis::forward`] followed by [`Dis::backward`] on `batch` images.
     pub fn for_training<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
         let c = dis.config();
-        let activation = || vec![T::ZERO; batch * c.seq_len() * c.hidden_size];
+        let activation = || zeros(batch * c.seq_len() * c.hidden_size);
         let n_skips = if c.skip == Skip::None { 0 } else { c.n_in_blocks() };
         let backward = BackwardScratch {
             head: FinalScratch::new(c, batch),
             hidden: activation(),
             residual: activation(),
             skips: (0..n_skips).map(|_| activation()).collect(),
-            condition: vec![T::ZERO; batch * c.hidden_size],
+            condition: zeros(batch * c.hidden_size),
         };
         let n = c.n_blocks();
         let scratch = BlockScratch::for_training(c, batch);
-        Self::new(c, batch, [n, n, n], scratch, Some(backward))
+        let scan_states = B::selective_scan_states_len(scan_shape(c, batch), 2);
+        Self::new(c, batch, [n, n, n], scan_states, scratch, Some(backward))
     }
 
     /// Memory for [`Dis::forward`] alone on `batch` images.
     pub fn for_inference<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
         let c = dis.config();
         let sizes = [1, c.n_in_blocks() + 2, 2];
-        Self::new(c, batch, sizes, BlockScratch::for_inference(), None)
+        Self::new(c, batch, sizes, 0, BlockScratch::for_inference(), None)
     }
 
     fn new(
         c: &DisConfig,
         batch: usize,
         [blocks, hidden, residual]: [usize; 3],
+        scan_states: usize,
         scratch: BlockScratch<T>,
         backward: Option<BackwardScratch<T>>,
     ) -> Self {
-        let activation = |_| vec![T::ZERO; batch * c.seq_len() * c.hidden_size];
+        let activation = |_| zeros(batch * c.seq_len() * c.hidden_size);
         // Shared buffers serve blocks with and without a skip.
         let joins = |i| c.skip != Skip::None && (backward.is_none() || i > c.n_in_blocks());
         Self {
             batch,
             keeps: backward.is_some(),
             embed: EmbedSaved::new(c, batch),
-            blocks: (0..blocks).map(|i| BlockSaved::new(c, batch, joins(i))).collect(),
+            blocks: (0..blocks).map(|i| BlockSaved::new(c, batch, joins(i), scan_states)).collect(),
             hidden: (0..hidden).map(activation).collect(),
             residual: (0..residual).map(activation).collect(),
             head: FinalSaved::new(c, batch),
-            output: vec![T::ZERO; batch * c.output_len()],
+            output: zeros(batch * c.output_len()),
             scratch,
             backward,
         }

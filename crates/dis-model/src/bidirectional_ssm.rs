@@ -19,7 +19,7 @@ use crate::error::ModelError;
 use crate::linear::Linear;
 use crate::net::Net;
 use crate::params::ParamLayout;
-use ssm_kernels::{Backend, Mat, MatMut, Real, ScanOrder, Scratch, Write};
+use ssm_kernels::{Backend, Mat, MatMut, Real, ScanOrder, Scratch, Write, zeros};
 use ssm_kernels::{causal_conv1d as conv, selective_scan as scan};
 use std::ops::Range;
 
@@ -59,20 +59,24 @@ pub(crate) struct SsmSaved<T> {
     pre_gate: Vec<T>,
     /// `[B, L, E]`.
     gated: Vec<T>,
+    /// States on the way of both scans, as the backend keeps them.
+    states: Vec<T>,
 }
 
 impl<T: Real> SsmSaved<T> {
-    pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * c.seq_len() * n];
+    /// Memory of one mixer; `scan_states` as the backend asks for, or 0 for inference.
+    pub(crate) fn new(c: &DisConfig, batch: usize, scan_states: usize) -> Self {
+        let activation = |n: usize| zeros(batch * c.seq_len() * n);
         let e = c.d_inner();
-        let pair = |n: usize| [zeros(n), zeros(n)];
+        let pair = |n: usize| [activation(n), activation(n)];
         Self {
-            xz: zeros(2 * e),
+            xz: activation(2 * e),
             u: pair(e),
             x_dbl: pair(c.x_proj_width()),
             delta_raw: pair(e),
-            pre_gate: zeros(e),
-            gated: zeros(e),
+            pre_gate: activation(e),
+            gated: activation(e),
+            states: zeros(scan_states),
         }
     }
 }
@@ -102,13 +106,13 @@ impl<T: Real> SsmScratch<T> {
     }
 
     pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * c.seq_len() * n];
+        let activation = |n: usize| zeros(batch * c.seq_len() * n);
         let e = c.d_inner();
-        let pair = |n: usize| [zeros(n), zeros(n)];
+        let pair = |n: usize| [activation(n), activation(n)];
         Self {
             kernels: Scratch::new(),
-            grad_gated: zeros(e),
-            grad_xz: zeros(2 * e),
+            grad_gated: activation(e),
+            grad_xz: activation(2 * e),
             grad_u: pair(e),
             grad_delta: pair(e),
             grad_x_dbl: pair(c.x_proj_width()),
@@ -187,11 +191,11 @@ impl BidirectionalSsm {
             let delta_raw = MatMut::new(&mut saved.delta_raw[i], rows, e);
             B::gemm(delta_raw, Write::Overwrite, delta_r, weight.t())?;
         }
-        let SsmSaved { xz, u, x_dbl, delta_raw, pre_gate, gated } = saved;
+        let SsmSaved { xz, u, x_dbl, delta_raw, pre_gate, gated, states } = saved;
         let directions = self.scan_directions(net, u, x_dbl, delta_raw);
         let args = scan_args(c, &directions, xz, rows);
-        let pre_gate = keep.then_some(pre_gate.as_mut_slice());
-        B::selective_scan(&args, scan::Output { gated, pre_gate }, &mut scratch.kernels)?;
+        let kept = keep.then_some(scan::KeptMut { pre_gate, states });
+        B::selective_scan(&args, scan::Output { gated, kept }, &mut scratch.kernels)?;
         self.out_proj.forward::<B>(params, Mat::new(gated, rows, e), out)
     }
 
@@ -259,7 +263,8 @@ impl BidirectionalSsm {
         let grads = scan::Grads { directions: &mut directions, z };
         let operands = self.scan_directions(net, &saved.u, &saved.x_dbl, &saved.delta_raw);
         let args = scan_args(c, &operands, &saved.xz, rows);
-        B::selective_scan_backward(&args, &saved.pre_gate, grad_gated, grads, kernels)?;
+        let kept = scan::Kept { pre_gate: &saved.pre_gate, states: &saved.states };
+        B::selective_scan_backward(&args, kept, grad_gated, grads, kernels)?;
         Ok(())
     }
 
@@ -360,6 +365,11 @@ impl BidirectionalSsm {
     }
 }
 
+/// Sizes of both scans.
+pub(crate) fn scan_shape(c: &DisConfig, batch: usize) -> scan::Shape {
+    scan::Shape { batch, seq_len: c.seq_len(), channels: c.d_inner(), states: c.d_state }
+}
+
 fn scan_args<'a, T: Real>(
     c: &DisConfig,
     directions: &'a [scan::Direction<'a, T>],
@@ -367,14 +377,8 @@ fn scan_args<'a, T: Real>(
     rows: usize,
 ) -> scan::Args<'a, T> {
     let e = c.d_inner();
-    let shape = scan::Shape {
-        batch: rows / c.seq_len(),
-        seq_len: c.seq_len(),
-        channels: e,
-        states: c.d_state,
-    };
     scan::Args {
-        shape,
+        shape: scan_shape(c, rows / c.seq_len()),
         directions,
         z: Mat::columns(xz, rows, 2 * e, e, e),
         direction_sum: T::from_f64(c.direction_sum),

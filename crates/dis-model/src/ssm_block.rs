@@ -21,7 +21,7 @@ use crate::linear::{
 };
 use crate::net::Net;
 use crate::params::ParamLayout;
-use ssm_kernels::{Backend, Mat, MatMut, Real, Scratch, Write};
+use ssm_kernels::{Backend, Mat, MatMut, Real, Scratch, Write, zeros};
 use ssm_kernels::{add_rms_norm as rms, layer_norm_modulate as modulate};
 use std::ops::Range;
 
@@ -62,8 +62,8 @@ pub(crate) struct BlockSaved<T> {
 }
 
 impl<T: Real> BlockSaved<T> {
-    pub(crate) fn new(c: &DisConfig, batch: usize, has_skip: bool) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * n];
+    pub(crate) fn new(c: &DisConfig, batch: usize, has_skip: bool, scan_states: usize) -> Self {
+        let zeros = |n: usize| zeros(batch * n);
         let (l, d) = (c.seq_len(), c.hidden_size);
         let modulated = c.conditioning == Conditioning::Adaln;
         Self {
@@ -71,7 +71,7 @@ impl<T: Real> BlockSaved<T> {
             stats: zeros(if modulated { 2 * l } else { l }),
             modulation: zeros(if modulated { 2 * d } else { 0 }),
             normed: zeros(l * d),
-            ssm: SsmSaved::new(c, batch),
+            ssm: SsmSaved::new(c, batch, scan_states),
         }
     }
 }
@@ -101,13 +101,13 @@ impl<T: Real> BlockScratch<T> {
     }
 
     pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
-        let activation = vec![T::ZERO; batch * c.seq_len() * c.hidden_size];
+        let activation = || zeros(batch * c.seq_len() * c.hidden_size);
         Self {
             ssm: SsmScratch::for_training(c, batch),
             kernels: Scratch::new(),
-            grad_normed: activation.clone(),
-            grad_joined: activation,
-            grad_modulation: vec![T::ZERO; batch * 2 * c.hidden_size],
+            grad_normed: activation(),
+            grad_joined: activation(),
+            grad_modulation: zeros(batch * 2 * c.hidden_size),
         }
     }
 }

@@ -30,11 +30,14 @@ pub trait Backend: Copy + Default + Debug + Send + Sync + 'static {
         scratch: &mut Scratch<Self::Elem>,
     ) -> Result<(), KernelError>;
 
-    /// Gradient pass of [`selective_scan`]; `pre_gate` as written by the value pass, `grad_gated`
+    /// Elements of [`selective_scan::Kept::states`] for a number of scan orders.
+    fn selective_scan_states_len(shape: selective_scan::Shape, directions: usize) -> usize;
+
+    /// Gradient pass of [`selective_scan`]; `kept` as written by the value pass, `grad_gated`
     /// the gradient of its gated output.
     fn selective_scan_backward(
         args: &selective_scan::Args<'_, Self::Elem>,
-        pre_gate: &[Self::Elem],
+        kept: selective_scan::Kept<'_, Self::Elem>,
         grad_gated: &[Self::Elem],
         grads: selective_scan::Grads<'_, Self::Elem>,
         scratch: &mut Scratch<Self::Elem>,
@@ -122,14 +125,18 @@ macro_rules! operators {
             selective_scan::$module::forward(args, out, scratch)
         }
 
+        fn selective_scan_states_len(shape: selective_scan::Shape, directions: usize) -> usize {
+            selective_scan::$module::states_len(shape, directions)
+        }
+
         fn selective_scan_backward(
             args: &selective_scan::Args<'_, $elem>,
-            pre_gate: &[$elem],
+            kept: selective_scan::Kept<'_, $elem>,
             grad_gated: &[$elem],
             grads: selective_scan::Grads<'_, $elem>,
             scratch: &mut Scratch<$elem>,
         ) -> Result<(), KernelError> {
-            selective_scan::$module::backward(args, pre_gate, grad_gated, grads, scratch)
+            selective_scan::$module::backward(args, kept, grad_gated, grads, scratch)
         }
 
         fn causal_conv1d(

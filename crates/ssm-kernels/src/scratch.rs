@@ -1,5 +1,6 @@
 //! Memory that outlives a call.
 
+use crate::memory::zeros;
 use crate::real::Real;
 
 /// A buffer that only grows, so that steady-state calls neither allocate nor fault pages in.
@@ -15,7 +16,7 @@ impl<T: Real> Scratch<T> {
     /// `len` elements of unspecified content.
     pub fn take(&mut self, len: usize) -> &mut [T] {
         if self.0.len() < len {
-            self.0.resize(len, T::ZERO);
+            self.0 = zeros(len);
         }
         &mut self.0[..len]
     }

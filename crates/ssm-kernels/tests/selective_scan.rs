@@ -8,7 +8,7 @@ use problem::{Inputs, Problem, assert_agree, convert, reversed, token_major};
 use proptest::prelude::*;
 use ssm_kernels::selective_scan::cases::SHAPES;
 use ssm_kernels::selective_scan::{
-    Args, Direction, DirectionGrads, Grads, Output, Shape, cpu, reference,
+    Args, Direction, DirectionGrads, Grads, Kept, Output, Shape, cpu, reference,
 };
 use ssm_kernels::{InstructionSet, KernelError, Mat, MatMut, ScanOrder, Scratch};
 
@@ -337,7 +337,7 @@ fn operands_that_do_not_fit_are_named() {
 fn assert_refused(part: &str, args: &Args<'_, f32>, out_len: usize) {
     let mut gated = vec![0.0; out_len];
     for run in [cpu::forward, reference::forward] {
-        let out = Output { gated: &mut gated, pre_gate: None };
+        let out = Output { gated: &mut gated, kept: None };
         let error = run(args, out, &mut Scratch::new()).expect_err(part).to_string();
         assert!(error.contains("selective_scan") && error.contains(part), "{error}: no {part}");
     }
@@ -347,9 +347,11 @@ fn assert_refused(part: &str, args: &Args<'_, f32>, out_len: usize) {
 fn gradients_that_do_not_fit_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, channels: 5, states: 4 };
     let problem = Problem::new(shape, &[LeftToRight]);
-    let whole = [30, 30, 30, 30, 8, 20, 5, 5, 5, 1];
+    let states = cpu::states_len(shape, 1);
+    let whole = [30, states, 30, 30, 30, 8, 20, 5, 5, 5, 1];
     let names = [
         "pre_gate",
+        "states",
         "grad_gated",
         "grads.u",
         "grads.delta_raw",
@@ -370,8 +372,8 @@ fn gradients_that_do_not_fit_are_named() {
 }
 
 /// The gradient pass with operands of the given lengths; of matrices, columns.
-fn refuse_gradients(problem: &Problem, lengths: [usize; 10]) -> Result<(), KernelError> {
-    let [pre_gate, grad_gated, u, delta_raw, bc, a_log, d_skip, delta_bias, z, directions] =
+fn refuse_gradients(problem: &Problem, lengths: [usize; 11]) -> Result<(), KernelError> {
+    let [pre_gate, states, grad_gated, u, delta_raw, bc, a_log, d_skip, delta_bias, z, directions] =
         lengths.map(|len| vec![0.0f32; 6 * len]);
     let cut = |x: &[f32]| convert::<f32>(&vec![0.0; x.len() / 6]);
     let [mut u, mut delta_raw, mut a_log, mut d_skip, mut delta_bias] =
@@ -390,6 +392,7 @@ fn refuse_gradients(problem: &Problem, lengths: [usize; 10]) -> Result<(), Kerne
     let grads =
         Grads { directions: &mut all[..directions.len() / 6], z: MatMut::new(&mut z, 6, z_cols) };
     problem.with_args(|args| {
-        cpu::backward(args, &cut(&pre_gate), &cut(&grad_gated), grads, &mut Scratch::new())
+        let kept = Kept { pre_gate: &cut(&pre_gate), states: &cut(&states) };
+        cpu::backward(args, kept, &cut(&grad_gated), grads, &mut Scratch::new())
     })
 }

@@ -14,7 +14,7 @@ use diffusion::{ImageLayout, LossBatch, Objective, draw_training_noise};
 use dis_model::{Activations, Dis, Input, ModelError, ParamLayout};
 use philox::{Draws, Purpose};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
-use ssm_kernels::{Backend, Cpu};
+use ssm_kernels::{Backend, Cpu, zeros};
 use std::ops::Range;
 
 /// Added to the gradient norm when clipping, as PyTorch's clipping does.
@@ -63,8 +63,9 @@ pub struct RunState {
 impl RunState {
     /// The state before the first step.
     pub fn new(params: Vec<f32>) -> Self {
-        let zeros = vec![0.0; params.len()];
-        Self { step: 0, samples_seen: 0, ema: params.clone(), params, m: zeros.clone(), v: zeros }
+        let (m, v, mut ema) = (zeros(params.len()), zeros(params.len()), zeros(params.len()));
+        ema.copy_from_slice(&params);
+        Self { step: 0, samples_seen: 0, params, m, v, ema }
     }
 }
 
@@ -151,7 +152,7 @@ impl Stepper {
         Self {
             no_decay: dis.layout().no_decay(),
             activations: Activations::for_training(&dis, micro),
-            grads: vec![0.0; dis.layout().len()],
+            grads: zeros(dis.layout().len()),
             noise: image.clone(),
             x_t: image,
             grad_output: vec![0.0; micro * c.output_len()],

@@ -1,6 +1,6 @@
 //! Do the operands fit the shape?
 
-use super::{Args, Direction, DirectionGrads, Grads, Output, Shape};
+use super::{Args, Direction, DirectionGrads, Grads, Kept, Output, Shape};
 use crate::KernelError;
 use crate::error::check_len;
 use crate::matrix::check_mat;
@@ -8,24 +8,31 @@ use crate::matrix::check_mat;
 const OP: &str = "selective_scan";
 
 /// Refuses operands of the value pass that do not fit `args.shape`.
-pub(crate) fn check_forward<T>(args: &Args<'_, T>, out: &Output<'_, T>) -> Result<(), KernelError> {
+pub(crate) fn check_forward<T>(
+    args: &Args<'_, T>,
+    out: &Output<'_, T>,
+    states_len: usize,
+) -> Result<(), KernelError> {
     let activation = check_args(args)?;
     check_len(OP, "gated", out.gated.len(), &activation)?;
-    match &out.pre_gate {
-        Some(pre_gate) => check_len(OP, "pre_gate", pre_gate.len(), &activation),
-        None => Ok(()),
-    }
+    let Some(kept) = &out.kept else {
+        return Ok(());
+    };
+    check_len(OP, "pre_gate", kept.pre_gate.len(), &activation)?;
+    check_len(OP, "states", kept.states.len(), &[states_len])
 }
 
 /// Refuses operands of the gradient pass that do not fit `args.shape`.
 pub(crate) fn check_backward<T>(
     args: &Args<'_, T>,
-    pre_gate: &[T],
+    kept: Kept<'_, T>,
     grad_gated: &[T],
     grads: &Grads<'_, T>,
+    states_len: usize,
 ) -> Result<(), KernelError> {
     let activation = check_args(args)?;
-    check_len(OP, "pre_gate", pre_gate.len(), &activation)?;
+    check_len(OP, "pre_gate", kept.pre_gate.len(), &activation)?;
+    check_len(OP, "states", kept.states.len(), &[states_len])?;
     check_len(OP, "grad_gated", grad_gated.len(), &activation)?;
     check_len(OP, "grads.directions", grads.directions.len(), &[args.directions.len()])?;
     for grads in grads.directions.iter() {

@@ -6,8 +6,14 @@ mod forward;
 mod plan;
 mod recur;
 
-use super::{Args, Grads, Output, check_backward, check_forward};
+use super::{Args, Grads, Kept, Output, Shape, check_backward, check_forward};
 use crate::{InstructionSet, KernelError, Scratch};
+
+/// Elements of [`Kept::states`]: the states after every eighth token, `N / 8` times an activation
+/// for each scan order.
+pub fn states_len(shape: Shape, directions: usize) -> usize {
+    plan::states_len(shape, directions)
+}
 
 /// Value pass with the instruction set in use.
 ///
@@ -31,7 +37,7 @@ pub fn forward_on(
     out: Output<'_, f32>,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), KernelError> {
-    check_forward(args, &out)?;
+    check_forward(args, &out, states_len(args.shape, args.directions.len()))?;
     forward::run(set, args, out, scratch);
     Ok(())
 }
@@ -42,12 +48,12 @@ pub fn forward_on(
 /// When an operand does not fit the shape.
 pub fn backward(
     args: &Args<'_, f32>,
-    pre_gate: &[f32],
+    kept: Kept<'_, f32>,
     grad_gated: &[f32],
     grads: Grads<'_, f32>,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), KernelError> {
-    backward_on(InstructionSet::current(), args, pre_gate, grad_gated, grads, scratch)
+    backward_on(InstructionSet::current(), args, kept, grad_gated, grads, scratch)
 }
 
 /// Gradient pass with one instruction set of [`InstructionSet::available`].
@@ -57,12 +63,13 @@ pub fn backward(
 pub fn backward_on(
     set: InstructionSet,
     args: &Args<'_, f32>,
-    pre_gate: &[f32],
+    kept: Kept<'_, f32>,
     grad_gated: &[f32],
     grads: Grads<'_, f32>,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), KernelError> {
-    check_backward(args, pre_gate, grad_gated, &grads)?;
-    backward::run(set, args, pre_gate, grad_gated, grads, scratch);
+    let states_len = states_len(args.shape, args.directions.len());
+    check_backward(args, kept, grad_gated, &grads, states_len)?;
+    backward::run(set, args, kept, grad_gated, grads, scratch);
     Ok(())
 }

@@ -81,9 +81,27 @@ pub struct Args<'a, T> {
 pub struct Output<'a, T> {
     /// `[B, L, E]`, gated.
     pub gated: &'a mut [T],
-    /// `[B, L, E]`, `direction_sum` times the sum over the scan orders before the gate. The gradient
-    /// pass needs it; inference leaves it out.
-    pub pre_gate: Option<&'a mut [T]>,
+    /// What the gradient pass needs; inference leaves it out.
+    pub kept: Option<KeptMut<'a, T>>,
+}
+
+/// What the value pass keeps for the gradient pass.
+#[derive(Debug)]
+pub struct KeptMut<'a, T> {
+    /// `[B, L, E]`, `direction_sum` times the sum over the scan orders before the gate.
+    pub pre_gate: &'a mut [T],
+    /// States after every tile of tokens, in a layout of the backend's own; as many elements as
+    /// its `states_len` says.
+    pub states: &'a mut [T],
+}
+
+/// [`KeptMut`] as the gradient pass reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a, T> {
+    /// `[B, L, E]`.
+    pub pre_gate: &'a [T],
+    /// States after every tile of tokens.
+    pub states: &'a [T],
 }
 
 /// Gradients of one scan order's operands.

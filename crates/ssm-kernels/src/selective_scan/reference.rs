@@ -1,7 +1,14 @@
 //! The definition: one image, one channel, one scan order at a time.
 
-use super::{Args, Direction, DirectionGrads, Grads, Output, check_backward, check_forward};
+use super::{
+    Args, Direction, DirectionGrads, Grads, Kept, Output, Shape, check_backward, check_forward,
+};
 use crate::{KernelError, Real, Scratch};
+
+/// Elements of [`Kept::states`]: none, the gradient pass repeats the value pass.
+pub fn states_len(_shape: Shape, _directions: usize) -> usize {
+    0
+}
 
 /// Value pass.
 ///
@@ -12,9 +19,9 @@ pub fn forward<T: Real>(
     out: Output<'_, T>,
     scratch: &mut Scratch<T>,
 ) -> Result<(), KernelError> {
-    check_forward(args, &out)?;
+    check_forward(args, &out, 0)?;
     let (seq_len, channels) = (args.shape.seq_len, args.shape.channels);
-    let Output { gated, mut pre_gate } = out;
+    let Output { gated, mut kept } = out;
     let h = scratch.take(args.shape.states);
     gated.fill(T::ZERO);
     for direction in args.directions {
@@ -33,8 +40,8 @@ pub fn forward<T: Real>(
     for row in 0..args.shape.batch * seq_len {
         for (e, &z) in args.z.row(row).iter().enumerate() {
             let sum = args.direction_sum * gated[row * channels + e];
-            if let Some(pre_gate) = &mut pre_gate {
-                pre_gate[row * channels + e] = sum;
+            if let Some(kept) = &mut kept {
+                kept.pre_gate[row * channels + e] = sum;
             }
             gated[row * channels + e] = sum * z.silu();
         }
@@ -48,17 +55,17 @@ pub fn forward<T: Real>(
 /// When an operand does not fit the shape.
 pub fn backward<T: Real>(
     args: &Args<'_, T>,
-    pre_gate: &[T],
+    kept: Kept<'_, T>,
     grad_gated: &[T],
     mut grads: Grads<'_, T>,
     scratch: &mut Scratch<T>,
 ) -> Result<(), KernelError> {
-    check_backward(args, pre_gate, grad_gated, &grads)?;
+    check_backward(args, kept, grad_gated, &grads, 0)?;
     let shape = args.shape;
     for row in 0..shape.batch * shape.seq_len {
         for (e, grad_z) in grads.z.row_mut(row).iter_mut().enumerate() {
             let at = row * shape.channels + e;
-            *grad_z = grad_gated[at] * pre_gate[at] * args.z.row(row)[e].silu_slope();
+            *grad_z = grad_gated[at] * kept.pre_gate[at] * args.z.row(row)[e].silu_slope();
         }
     }
     for (direction, grads) in args.directions.iter().zip(grads.directions.iter_mut()) {

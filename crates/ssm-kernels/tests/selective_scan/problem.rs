@@ -2,7 +2,7 @@
 
 use parity::{assert_close, uniform};
 use ssm_kernels::selective_scan::{
-    Args, Direction, DirectionGrads, Grads, Output, Shape, cpu, reference,
+    Args, Direction, DirectionGrads, Grads, Kept, KeptMut, Output, Shape, cpu, reference,
 };
 use ssm_kernels::{InstructionSet, KernelError, Mat, MatMut, Real, ScanOrder, Scratch};
 
@@ -39,6 +39,7 @@ pub(super) struct Inputs {
 pub(super) struct Values<T> {
     pub(super) gated: Vec<T>,
     pub(super) pre_gate: Vec<T>,
+    pub(super) states: Vec<T>,
 }
 
 /// Gradients of one scan order's inputs.
@@ -179,27 +180,29 @@ impl Problem {
 
     pub(super) fn forward_with<T: Real>(
         &self,
+        states_len: fn(Shape, usize) -> usize,
         run: impl Fn(&Args<'_, T>, Output<'_, T>, &mut Scratch<T>) -> Result<(), KernelError>,
     ) -> Values<T> {
         let nan = || vec![T::NAN; self.rows() * self.shape.channels];
         let (mut gated, mut pre_gate, mut inferred) = (nan(), nan(), nan());
+        let mut states = vec![T::NAN; states_len(self.shape, self.directions.len())];
         let mut scratch = dirty_scratch();
         self.with_args(|args| {
-            let out = Output { gated: &mut gated, pre_gate: Some(&mut pre_gate) };
-            run(args, out, &mut scratch)?;
-            run(args, Output { gated: &mut inferred, pre_gate: None }, &mut scratch)
+            let kept = KeptMut { pre_gate: &mut pre_gate, states: &mut states };
+            run(args, Output { gated: &mut gated, kept: Some(kept) }, &mut scratch)?;
+            run(args, Output { gated: &mut inferred, kept: None }, &mut scratch)
         })
         .expect("fitting operands");
-        assert!(gated == inferred, "the output depends on whether pre_gate is kept");
-        Values { gated, pre_gate }
+        assert!(gated == inferred, "the output depends on whether the states are kept");
+        Values { gated, pre_gate, states }
     }
 
     pub(super) fn backward_with<T: Real>(
         &self,
-        pre_gate: &[T],
+        values: &Values<T>,
         run: impl FnOnce(
             &Args<'_, T>,
-            &[T],
+            Kept<'_, T>,
             &[T],
             Grads<'_, T>,
             &mut Scratch<T>,
@@ -230,7 +233,8 @@ impl Problem {
         let grads =
             Grads { directions: &mut directions, z: mat_mut(&mut z, self.rows(), channels) };
         let grad_gated = convert(&self.grad_gated);
-        self.with_args(|args| run(args, pre_gate, &grad_gated, grads, &mut dirty_scratch()))
+        let kept = Kept { pre_gate: &values.pre_gate, states: &values.states };
+        self.with_args(|args| run(args, kept, &grad_gated, grads, &mut dirty_scratch()))
             .expect("fitting operands");
         let half = |bc: &[T], half: usize| {
             let rows = bc.chunks_exact(2 * states);
@@ -253,23 +257,23 @@ impl Problem {
 
     /// Values and gradients by the definition in f64.
     pub(super) fn reference(&self) -> (Values<f64>, Gradients<f64>) {
-        let values = self.forward_with(reference::forward);
-        let gradients = self.backward_with(&values.pre_gate, reference::backward);
+        let values = self.forward_with(reference::states_len, reference::forward);
+        let gradients = self.backward_with(&values, reference::backward);
         (values, gradients)
     }
 
     /// Values and gradients of the fast path; the gradient pass reads the value pass's output.
     pub(super) fn cpu(&self, set: InstructionSet) -> (Values<f32>, Gradients<f32>) {
-        let values = self.forward_with(|a, o, s| cpu::forward_on(set, a, o, s));
-        let gradients = self.backward_with(&values.pre_gate, |a, p, g, grads, s| {
-            cpu::backward_on(set, a, p, g, grads, s)
-        });
+        let values = self.forward_with(cpu::states_len, |a, o, s| cpu::forward_on(set, a, o, s));
+        let gradients = self
+            .backward_with(&values, |a, p, g, grads, s| cpu::backward_on(set, a, p, g, grads, s));
         (values, gradients)
     }
 
     /// `sum grad_gated gated`, whose gradient the gradient pass computes.
     pub(super) fn loss(&self) -> f64 {
-        let Values { gated, .. } = self.forward_with(reference::forward::<f64>);
+        let Values { gated, .. } =
+            self.forward_with(reference::states_len, reference::forward::<f64>);
         gated.iter().zip(&self.grad_gated).map(|(x, g)| x * g).sum()
     }
 }

@@ -1,12 +1,11 @@
-//! Gradient pass: the states before every tile first, then the tiles from the last to the first.
+//! Gradient pass: tile by tile from the last to the first, each from the states kept before it.
 
 mod sums;
 mod tile;
 
-use super::plan::{Operands, Plan, Rows, TAIL, TILE, Tile};
-use super::recur::{Tokens, recur};
+use super::plan::{Operands, Plan, TAIL, TILE, Tile};
 use crate::disjoint::Disjoint;
-use crate::selective_scan::{Args, DirectionGrads, Grads};
+use crate::selective_scan::{Args, DirectionGrads, Grads, Kept};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::{InstructionSet, Scratch};
 use rayon::prelude::*;
@@ -20,7 +19,7 @@ const GROUP: usize = 8;
 pub(super) fn run(
     set: InstructionSet,
     args: &Args<'_, f32>,
-    pre_gate: &[f32],
+    kept: Kept<'_, f32>,
     grad_gated: &[f32],
     grads: Grads<'_, f32>,
     scratch: &mut Scratch<f32>,
@@ -34,8 +33,11 @@ pub(super) fn run(
     let groups = plan.blocks.div_ceil(GROUP);
     let sums = args.shape.batch * groups * Sums::len(&plan, directions);
     let operands = Operands::len(&plan, directions);
-    let memory = scratch.take(operands + sums + workers * Workspace::len(&plan));
+    let start = plan.state_len();
+    let memory = scratch.take(operands + start + sums + workers * Workspace::len(&plan));
     let (operands, memory) = memory.split_at_mut(operands);
+    let (start, memory) = memory.split_at_mut(start);
+    start.fill(0.0);
     let (sums, workspaces) = memory.split_at_mut(sums);
     let operands = Operands::new(args, &plan, operands);
     let sums = sums.chunks_exact_mut(Sums::len(&plan, directions));
@@ -47,7 +49,8 @@ pub(super) fn run(
         plan: &plan,
         operands,
         index: 0,
-        pre_gate,
+        start,
+        kept,
         grad_gated,
         grads: &grads.directions.iter_mut().map(Outputs::new).collect::<Vec<_>>(),
         grad_z_stride: grads.z.row_stride,
@@ -96,7 +99,9 @@ struct Image<'a> {
     plan: &'a Plan,
     operands: Operands<'a>,
     index: usize,
-    pre_gate: &'a [f32],
+    /// `[N, LANES]`, the states before the first token.
+    start: &'a [f32],
+    kept: Kept<'a, f32>,
     grad_gated: &'a [f32],
     grads: &'a [Outputs<'a>],
     grad_z: Disjoint<'a, f32>,
@@ -105,8 +110,6 @@ struct Image<'a> {
 
 /// What a task keeps between the tiles of one scan order.
 struct Workspace<'a> {
-    /// States before every tile, `[tile, block, N, LANES]`.
-    states: &'a mut [f32],
     /// Gradient of the states after the tile at hand, `[block, N, LANES]`.
     grad_states: &'a mut [f32],
     /// Gradients of B and C of one tile before the sum over lanes, `[N, 2 width, LANES]`.
@@ -115,14 +118,12 @@ struct Workspace<'a> {
 
 impl<'a> Workspace<'a> {
     fn len(plan: &Plan) -> usize {
-        plan.state_len() * ((plan.tiles() + 1) * plan.task_blocks + 2 * TILE)
+        plan.state_len() * (plan.task_blocks + 2 * TILE)
     }
 
     fn new(plan: &Plan, memory: &'a mut [f32]) -> Self {
-        let of_blocks = plan.task_blocks * plan.state_len();
-        let (states, memory) = memory.split_at_mut(plan.tiles() * of_blocks);
-        let (grad_states, grad_bc) = memory.split_at_mut(of_blocks);
-        Self { states, grad_states, grad_bc }
+        let (grad_states, grad_bc) = memory.split_at_mut(plan.task_blocks * plan.state_len());
+        Self { grad_states, grad_bc }
     }
 }
 
@@ -142,7 +143,6 @@ impl Kernel for Task<'_, '_> {
     fn run<S: Simd>(mut self, simd: S) {
         self.sums.iter_mut().for_each(Sums::clear);
         for index in 0..self.image.args.directions.len() {
-            self.keep_states(simd, index);
             self.workspace.grad_states.fill(0.0);
             for tile in (0..self.image.plan.tiles()).rev() {
                 let tile = self.image.plan.tile(tile);
@@ -168,31 +168,6 @@ impl Task<'_, '_> {
             }
         }
         self.sum_lanes(simd, index, tile, group);
-    }
-
-    /// Repeats the value pass up to the last tile and keeps the states before every tile.
-    #[inline(always)]
-    fn keep_states<S: Simd>(&mut self, simd: S, index: usize) {
-        let Image { args, plan, operands, index: image, .. } = self.image;
-        let direction = &args.directions[index];
-        let channels = plan.shape.channels;
-        let rows = [direction.delta_raw, direction.u].map(|x| Rows::new(x.as_ptr(), channels));
-        let len = plan.task_blocks * plan.state_len();
-        self.workspace.states[..len].fill(0.0);
-        for next in 1..plan.tiles() {
-            self.workspace.states.copy_within((next - 1) * len..next * len, next * len);
-            let states = self.workspace.states[next * len..].chunks_mut(plan.state_len());
-            let tile = plan.tile(next - 1);
-            for (block, states) in self.blocks.clone().zip(states) {
-                let tokens = Tokens::<S, TILE>::load(simd, plan, direction, image, &tile, block);
-                let ahead = (plan.tile(next), block);
-                plan.prefetch(simd, direction.order, image, ahead, &rows);
-                let rates = operands.decay_rates(index, block);
-                let bc = operands.bc(index, image, &tile);
-                let mut no_output = [simd.splat(0.0); TILE];
-                recur::<S, TILE, false>(simd, rates, bc, states, &tokens, &mut no_output);
-            }
-        }
     }
 
     /// Adds up the lanes of a group's gradients of B and C.

@@ -3,7 +3,7 @@
 use super::plan::{Operands, Plan, Rows, TAIL, TILE, Tile};
 use super::recur::{Tokens, recur};
 use crate::disjoint::Disjoint;
-use crate::selective_scan::{Args, Output};
+use crate::selective_scan::{Args, KeptMut, Output};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::{InstructionSet, Scratch};
 use rayon::prelude::*;
@@ -20,17 +20,39 @@ pub(super) fn run(
         return;
     }
     let operands = Operands::len(&plan, args.directions.len());
-    let states = plan.task_blocks * plan.state_len();
-    let memory = scratch.take(operands + plan.tasks() * states);
+    let own_states = if out.kept.is_some() { 0 } else { 2 * plan.task_blocks * plan.state_len() };
+    let memory = scratch.take(operands + plan.state_len() + plan.tasks() * own_states);
     let (operands, memory) = memory.split_at_mut(operands);
     let operands = Operands::new(args, &plan, operands);
+    let (start, memory) = memory.split_at_mut(plan.state_len());
+    start.fill(0.0);
+    let start = &*start;
     let gated = Disjoint::new(out.gated);
-    let pre_gate = out.pre_gate.map(Disjoint::new);
-    memory.par_chunks_mut(states).enumerate().for_each(|(index, states)| {
+    let (pre_gate, kept) = match out.kept {
+        Some(KeptMut { pre_gate, states }) => (Some(pre_gate), Some(states)),
+        None => (None, None),
+    };
+    let pre_gate = pre_gate.map(Disjoint::new);
+    let keeps_states = kept.is_some();
+    let states = Disjoint::new(kept.unwrap_or(memory));
+    (0..plan.tasks()).into_par_iter().for_each(|index| {
         let (image, blocks) = plan.task(index);
-        let task = Task { args, plan: &plan, operands, image, blocks, gated, pre_gate, states };
-        dispatch(set, task);
+        let own_states = (!keeps_states).then_some(index * own_states);
+        let (plan, states) = (&plan, States { start, states, own_states });
+        dispatch(set, Task { args, plan, operands, image, blocks, gated, pre_gate, states });
     });
+}
+
+/// Where a task's states are before and after every tile.
+#[derive(Clone, Copy)]
+struct States<'a> {
+    /// `[N, LANES]`, the states before the first token.
+    start: &'a [f32],
+    /// States after all tiles, as kept, or the memory of all tasks.
+    states: Disjoint<'a, f32>,
+    /// Where the task's own memory starts, `[2, block, N, LANES]`: tiles take turns. None where the
+    /// states are kept.
+    own_states: Option<usize>,
 }
 
 /// Some neighbouring blocks of channels of one image, in all scan orders.
@@ -42,17 +64,15 @@ struct Task<'a> {
     blocks: Range<usize>,
     gated: Disjoint<'a, f32>,
     pre_gate: Option<Disjoint<'a, f32>>,
-    /// `[block, N, LANES]`.
-    states: &'a mut [f32],
+    states: States<'a>,
 }
 
 impl Kernel for Task<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         for index in 0..self.args.directions.len() {
-            self.states.fill(0.0);
             for tile in 0..self.plan.tiles() {
                 let tile = self.plan.tile(tile);
                 for block in self.blocks.clone() {
@@ -69,7 +89,7 @@ impl Kernel for Task<'_> {
 
 impl Task<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const T: usize>(&mut self, simd: S, index: usize, tile: &Tile, block: usize) {
+    fn tile<S: Simd, const T: usize>(&self, simd: S, index: usize, tile: &Tile, block: usize) {
         let (args, plan) = (self.args, self.plan);
         let direction = &args.directions[index];
         let is_last = index + 1 == args.directions.len();
@@ -84,14 +104,31 @@ impl Task<'_> {
         }
         let rates = self.operands.decay_rates(index, block);
         let bc = self.operands.bc(index, self.image, tile);
-        let own = (block - self.blocks.start) * plan.state_len();
-        let states = &mut self.states[own..][..plan.state_len()];
-        recur::<S, T, true>(simd, rates, bc, states, &tokens, &mut y);
+        let (before, after) = self.states_around(index, tile.index, block);
+        recur::<S, T>(simd, rates, bc, before, after, &tokens, &mut y);
 
         for (t, y) in y.into_iter().enumerate().take(tile.steps) {
             let row = plan.row(direction.order, self.image, tile, t);
             self.finish(simd, row, block, y, index > 0, is_last);
         }
+    }
+
+    /// States `[N, LANES]` of a block before and after a tile.
+    #[inline(always)]
+    fn states_around(&self, index: usize, tile: usize, block: usize) -> (&[f32], &mut [f32]) {
+        let len = self.plan.state_len();
+        let place = |tile: usize| match self.states.own_states {
+            None => self.plan.kept_states(index, self.image, tile, block),
+            Some(own) => own + (tile % 2 * self.plan.task_blocks + block - self.blocks.start) * len,
+        };
+        // SAFETY: states of this task's blocks of this task's image; the slice dies with the tile.
+        let after = unsafe { self.states.states.part(place(tile), len) };
+        let before = match tile.checked_sub(1) {
+            None => self.states.start,
+            // SAFETY: as above, of another tile, which has another place.
+            Some(last) => unsafe { self.states.states.part(place(last), len) },
+        };
+        (before, after)
     }
 
     #[inline(always)]

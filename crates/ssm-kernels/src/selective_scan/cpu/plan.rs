@@ -107,10 +107,30 @@ impl Plan {
         self.tiles().checked_sub(1).map_or(0, |last| last * TILE + self.tile(last).width)
     }
 
+    /// Place in [`crate::selective_scan::Kept::states`], `[direction, B, tile, block, N, LANES]`, of
+    /// a block's states after a tile.
+    #[inline(always)]
+    pub(super) fn kept_states(
+        &self,
+        direction: usize,
+        image: usize,
+        tile: usize,
+        block: usize,
+    ) -> usize {
+        let tile = (direction * self.shape.batch + image) * self.tiles() + tile;
+        (tile * self.blocks + block) * self.state_len()
+    }
+
     /// Elements of one block's states.
     pub(super) fn state_len(&self) -> usize {
         self.shape.states * LANES
     }
+}
+
+/// Elements of the states after every tile.
+pub(super) fn states_len(shape: Shape, directions: usize) -> usize {
+    let Shape { batch, seq_len, channels, states } = shape;
+    directions * batch * seq_len.div_ceil(TILE) * channels.div_ceil(LANES) * states * LANES
 }
 
 /// Where an operand `[B, L, E]` stands, for prefetching.

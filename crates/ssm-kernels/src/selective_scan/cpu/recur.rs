@@ -37,31 +37,29 @@ impl<S: Simd, const T: usize> Tokens<S, T> {
     }
 }
 
-/// Walks every state `[N, LANES]` through a tile. Adds `<C, h>` to `y` where `OUTPUT`.
+/// Walks every state `[N, LANES]` through a tile and adds `<C, h>` to `y`.
 #[inline(always)]
-pub(super) fn recur<S: Simd, const T: usize, const OUTPUT: bool>(
+pub(super) fn recur<S: Simd, const T: usize>(
     simd: S,
     rates: &[[f32; LANES]],
     bc: &[f32],
-    states: &mut [f32],
+    before: &[f32],
+    after: &mut [f32],
     tokens: &Tokens<S, T>,
     y: &mut [S::V; T],
 ) {
     let mut sums = *y;
-    for ((rate, state), bc) in
-        rates.iter().zip(states.as_chunks_mut().0).zip(bc.chunks_exact(2 * T))
-    {
+    let states = before.as_chunks().0.iter().zip(after.as_chunks_mut().0);
+    for ((rate, (before, after)), bc) in rates.iter().zip(states).zip(bc.chunks_exact(2 * T)) {
         let rate = simd.load(rate);
-        let mut h = simd.load(state);
+        let mut h = simd.load(before);
         let (b, c) = bc.split_at(T);
         for t in 0..T {
             let decay = simd.exp2(simd.mul(tokens.delta[t], rate));
             h = simd.fma(decay, h, simd.mul(tokens.drive[t], simd.splat(b[t])));
-            if OUTPUT {
-                sums[t] = simd.fma(h, simd.splat(c[t]), sums[t]);
-            }
+            sums[t] = simd.fma(h, simd.splat(c[t]), sums[t]);
         }
-        simd.store(h, state);
+        simd.store(h, after);
     }
     *y = sums;
 }

@@ -63,8 +63,7 @@ impl Task<'_, '_> {
         simd.store(simd.add(simd.load(grad_d), sum), grad_d);
 
         let state_range = own * plan.state_len()..(own + 1) * plan.state_len();
-        let of_tile = &self.workspace.states[tile.index * plan.task_blocks * plan.state_len()..];
-        let before = of_tile[state_range.clone()].as_chunks().0;
+        let before = self.image.states_before(index, tile.index, block).as_chunks().0;
         let grads = self.workspace.grad_states[state_range].as_chunks_mut().0;
         let rates = operands.decay_rates(index, block);
         let bc = operands.bc(index, image, tile).chunks_exact(2 * T);
@@ -84,6 +83,16 @@ impl Task<'_, '_> {
 }
 
 impl Image<'_> {
+    /// `[N, LANES]`: the states of a block before a tile.
+    #[inline(always)]
+    fn states_before(&self, index: usize, tile: usize, block: usize) -> &[f32] {
+        let Some(last) = tile.checked_sub(1) else {
+            return self.start;
+        };
+        let at = self.plan.kept_states(index, self.index, last, block);
+        &self.kept.states[at..][..self.plan.state_len()]
+    }
+
     /// Asks for what [`Image::load`] and [`Image::store`] will touch.
     #[inline(always)]
     fn prefetch<S: Simd>(&self, simd: S, index: usize, next: (Tile, usize)) {
@@ -96,7 +105,7 @@ impl Image<'_> {
             Rows::new(self.args.z.data.as_ptr(), self.args.z.row_stride),
             activation(self.grads[index].u.address()),
             activation(self.grads[index].delta_raw.address()),
-            activation(self.pre_gate.as_ptr()),
+            activation(self.kept.pre_gate.as_ptr()),
             Rows::new(self.grad_z.address(), self.grad_z_stride),
         ];
         // The gradient of the gate is written with the first scan order.
@@ -149,7 +158,7 @@ impl Image<'_> {
         if write_z {
             // silu'(z) = s + z s (1 - s)
             let slope = simd.fma(silu, simd.sub(simd.splat(1.0), gate), gate);
-            let pre_gate = simd.load_part(&self.pre_gate[at..][..lanes]);
+            let pre_gate = simd.load_part(&self.kept.pre_gate[at..][..lanes]);
             let grad = simd.mul(simd.mul(grad_gated, pre_gate), slope);
             // SAFETY: these are this task's channels of this task's image; the slice dies here.
             let grad_z = unsafe { self.grad_z.part(row * self.grad_z_stride + channel, lanes) };
