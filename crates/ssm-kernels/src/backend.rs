@@ -2,8 +2,8 @@
 
 use crate::real::Real;
 use crate::{
-    KernelError, Mat, MatMut, Scratch, Write, adamw_ema, add_rms_norm, causal_conv1d, gemm,
-    layer_norm_modulate, patchify, selective_scan,
+    InstructionSet, KernelError, Mat, MatMut, Precision, Scratch, Write, adamw_ema, add_rms_norm,
+    causal_conv1d, gemm, layer_norm_modulate, patchify, selective_scan,
 };
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -113,6 +113,12 @@ pub struct Reference<T>(PhantomData<T>);
 /// The fast f32 path of this machine's CPU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
+
+/// As [`Cpu`], with the operands of matrix products rounded to bf16 where the CPU has units for
+/// that, see [`gemm::has_units`]. For inference: the network's output is then off by some 1e-2 of its
+/// largest value, and gradients by more.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuBf16;
 
 /// Forwards every operator to the functions of one name in each operator's module.
 macro_rules! operators {
@@ -225,6 +231,21 @@ impl<T: Real> Backend for Reference<T> {
     }
 
     operators!(T, reference);
+}
+
+impl Backend for CpuBf16 {
+    type Elem = f32;
+
+    fn gemm(
+        mut out: MatMut<'_, f32>,
+        write: Write,
+        a: Mat<'_, f32>,
+        b: Mat<'_, f32>,
+    ) -> Result<(), KernelError> {
+        gemm::cpu_on(InstructionSet::current(), Precision::Bf16, &mut out, write, a, b)
+    }
+
+    operators!(f32, cpu);
 }
 
 impl Backend for Cpu {

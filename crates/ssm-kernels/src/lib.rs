@@ -33,7 +33,7 @@ mod simd;
 pub mod sum_squares;
 pub mod timed;
 
-pub use backend::{Backend, Cpu, Reference};
+pub use backend::{Backend, Cpu, CpuBf16, Reference};
 pub use error::KernelError;
 pub use gemm::{Precision, Write};
 pub use matrix::{Mat, MatMut};

@@ -4,6 +4,9 @@ use super::{GROUP, Image, Task};
 use crate::selective_scan::cpu::plan::{Rows, Tile};
 use crate::simd::{LANES, Simd};
 
+/// States that are walked side by side.
+const PAIR: usize = 2;
+
 /// What the states need of the tokens of a tile, and what they leave there.
 struct Tokens<S: Simd, const T: usize> {
     u: [S::V; T],
@@ -20,19 +23,19 @@ struct Tokens<S: Simd, const T: usize> {
     grad_decay: [S::V; T],
 }
 
-/// One state of a block.
-struct State<'a> {
-    rate: &'a [f32; LANES],
+/// Some states of a block; the outer length of every slice is their number.
+struct States<'a, const T: usize> {
+    rates: &'a [[f32; LANES]],
     /// B of all tokens, then C.
-    bc: &'a [f32],
-    /// The state before the tile.
-    before: &'a [f32; LANES],
-    /// Gradient of the state after the tile; becomes that of the state before it.
-    grad: &'a mut [f32; LANES],
-    /// Gradient of A; added to.
-    grad_a: &'a mut [f32; LANES],
+    bc: &'a [[[f32; T]; 2]],
+    /// The states before the tile.
+    before: &'a [[f32; LANES]],
+    /// Gradients of the states after the tile; become those of the states before it.
+    grads: &'a mut [[f32; LANES]],
+    /// Gradients of A; added to.
+    grad_a: &'a mut [[f32; LANES]],
     /// Gradients of B of all tokens, then C; added to.
-    grad_bc: &'a mut [[f32; LANES]],
+    grad_bc: &'a mut [[[[f32; LANES]; T]; 2]],
 }
 
 impl Task<'_, '_> {
@@ -64,14 +67,25 @@ impl Task<'_, '_> {
 
         let state_range = own * plan.state_len()..(own + 1) * plan.state_len();
         let before = self.image.states_before(index, tile.index, block).as_chunks().0;
-        let grads = self.workspace.grad_states[state_range].as_chunks_mut().0;
-        let rates = operands.decay_rates(index, block);
-        let bc = operands.bc(index, image, tile).chunks_exact(2 * T);
-        let grad_bc = self.workspace.grad_bc.as_chunks_mut().0.chunks_exact_mut(2 * T);
-        let states = rates.iter().zip(bc).zip(before).zip(grads).zip(grad_a).zip(grad_bc);
-        for (((((rate, bc), before), grad), grad_a), grad_bc) in states {
-            tokens.walk(simd, State { rate, bc, before, grad, grad_a, grad_bc });
-        }
+        tokens.walk_all(
+            simd,
+            States {
+                rates: operands.decay_rates(index, block),
+                bc: operands.bc(index, image, tile).as_chunks().0.as_chunks().0,
+                before,
+                grads: self.workspace.grad_states[state_range].as_chunks_mut().0,
+                grad_a,
+                grad_bc: self
+                    .workspace
+                    .grad_bc
+                    .as_chunks_mut()
+                    .0
+                    .as_chunks_mut()
+                    .0
+                    .as_chunks_mut()
+                    .0,
+            },
+        );
 
         let mut sum = simd.splat(0.0);
         for t in 0..tile.steps.min(T) {
@@ -197,35 +211,86 @@ impl Image<'_> {
 }
 
 impl<S: Simd, const T: usize> Tokens<S, T> {
-    /// Walks a state through the tile and its gradient back.
+    /// Walks all states of a block through the tile and their gradients back.
     #[inline(always)]
-    fn walk(&mut self, simd: S, state: State<'_>) {
-        let rate = simd.load(state.rate);
-        let (b, c) = state.bc.split_at(T);
-        let (grad_b, grad_c) = state.grad_bc.split_at_mut(T);
-        let mut h = simd.load(state.before);
-        let (mut decay, mut before) = ([h; T], [h; T]);
+    fn walk_all(&mut self, simd: S, mut states: States<'_, T>) {
+        while states.rates.len() >= PAIR {
+            let (pair, rest) = states.split_at(PAIR);
+            self.walk::<PAIR>(simd, pair);
+            states = rest;
+        }
+        if !states.rates.is_empty() {
+            self.walk::<1>(simd, states);
+        }
+    }
+
+    /// Walks `K` states side by side, since each waits for its own results most of the time.
+    #[inline(always)]
+    fn walk<const K: usize>(&mut self, simd: S, states: States<'_, T>) {
+        let States { rates, bc, before, grads, grad_a, grad_bc } = states;
+        let zero = simd.splat(0.0);
+        let (mut rate, mut h) = ([zero; K], [zero; K]);
+        for k in 0..K {
+            rate[k] = simd.load(&rates[k]);
+            h[k] = simd.load(&before[k]);
+        }
+        let (mut decay, mut before) = ([[zero; T]; K], [[zero; T]; K]);
         for t in 0..T {
-            decay[t] = simd.exp2(simd.mul(self.delta[t], rate));
-            before[t] = h;
-            h = simd.fma(decay[t], h, simd.mul(self.drive[t], simd.splat(b[t])));
+            for k in 0..K {
+                let [b, _] = &bc[k];
+                decay[k][t] = simd.exp2(simd.mul(self.delta[t], rate[k]));
+                before[k][t] = h[k];
+                h[k] = simd.fma(decay[k][t], h[k], simd.mul(self.drive[t], simd.splat(b[t])));
+            }
         }
-        let mut grad = simd.load(state.grad);
-        let mut grad_a = simd.splat(0.0);
+        let (mut grad, mut sum_a) = ([zero; K], [zero; K]);
+        for k in 0..K {
+            grad[k] = simd.load(&grads[k]);
+        }
         for t in (0..T).rev() {
-            grad = simd.fma(self.grad_y[t], simd.splat(c[t]), grad);
-            let sum = simd.fma(self.grad_y[t], h, simd.load(&grad_c[t]));
-            simd.store(sum, &mut grad_c[t]);
-            let sum = simd.fma(grad, self.drive[t], simd.load(&grad_b[t]));
-            simd.store(sum, &mut grad_b[t]);
-            self.grad_drive[t] = simd.fma(grad, simd.splat(b[t]), self.grad_drive[t]);
-            h = before[t];
-            grad = simd.mul(grad, decay[t]);
-            let grad_exponent = simd.mul(grad, h);
-            self.grad_decay[t] = simd.fma(grad_exponent, rate, self.grad_decay[t]);
-            grad_a = simd.fma(grad_exponent, self.delta[t], grad_a);
+            for k in 0..K {
+                let [b, c] = &bc[k];
+                let [grad_b, grad_c] = &mut grad_bc[k];
+                grad[k] = simd.fma(self.grad_y[t], simd.splat(c[t]), grad[k]);
+                let sum = simd.fma(self.grad_y[t], h[k], simd.load(&grad_c[t]));
+                simd.store(sum, &mut grad_c[t]);
+                let sum = simd.fma(grad[k], self.drive[t], simd.load(&grad_b[t]));
+                simd.store(sum, &mut grad_b[t]);
+                self.grad_drive[t] = simd.fma(grad[k], simd.splat(b[t]), self.grad_drive[t]);
+                h[k] = before[k][t];
+                grad[k] = simd.mul(grad[k], decay[k][t]);
+                let grad_exponent = simd.mul(grad[k], h[k]);
+                self.grad_decay[t] = simd.fma(grad_exponent, rate[k], self.grad_decay[t]);
+                sum_a[k] = simd.fma(grad_exponent, self.delta[t], sum_a[k]);
+            }
         }
-        simd.store(grad, state.grad);
-        simd.store(simd.add(simd.load(state.grad_a), grad_a), state.grad_a);
+        for k in 0..K {
+            simd.store(grad[k], &mut grads[k]);
+            simd.store(simd.add(simd.load(&grad_a[k]), sum_a[k]), &mut grad_a[k]);
+        }
+    }
+}
+
+impl<'a, const T: usize> States<'a, T> {
+    /// The first `n` states and the others.
+    #[inline(always)]
+    fn split_at(self, n: usize) -> (Self, Self) {
+        let (rates, other_rates) = self.rates.split_at(n);
+        let (bc, other_bc) = self.bc.split_at(n);
+        let (before, other_before) = self.before.split_at(n);
+        let (grads, other_grads) = self.grads.split_at_mut(n);
+        let (grad_a, other_grad_a) = self.grad_a.split_at_mut(n);
+        let (grad_bc, other_grad_bc) = self.grad_bc.split_at_mut(n);
+        (
+            Self { rates, bc, before, grads, grad_a, grad_bc },
+            Self {
+                rates: other_rates,
+                bc: other_bc,
+                before: other_before,
+                grads: other_grads,
+                grad_a: other_grad_a,
+                grad_bc: other_grad_bc,
+            },
+        )
     }
 }
