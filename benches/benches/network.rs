@@ -1,30 +1,26 @@
 //! Whole networks: "Gelem/s" is GFLOP/s of the matrix products alone.
 
-use benches::Workload;
+use benches::{BATCH, quickstart, s384};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dis_model::{DisConfig, DisPreset};
+use ssm_kernels::Cpu;
+use trainer::workload::Workload;
 
 fn network(c: &mut Criterion) {
-    let quickstart = DisConfig {
-        hidden_size: 96,
-        depth: 6,
-        learned_variance: false,
-        ..DisConfig::official(DisPreset::S, 16, 3, 2, 4)
-    };
-    let cases = [
-        ("DiS-S-384/2", DisConfig::official(DisPreset::S384, 32, 3, 2, 0), 8),
-        ("quickstart", quickstart, 32),
-    ];
+    let cases = [("DiS-S-384/2", s384(32, 0), BATCH), ("quickstart", quickstart(), 32)];
     for (name, config, batch) in cases {
-        let Ok(mut workload) = Workload::new(config, batch, true) else {
+        let Ok(mut workload) = Workload::<Cpu>::for_training(config, batch) else {
             unreachable!("the configurations above are valid");
         };
         let mut group = c.benchmark_group(format!("{name}/batch {batch}"));
         group.sample_size(10);
         group.throughput(Throughput::Elements(workload.gemm_flops() as u64));
-        group.bench_function("forward", |b| b.iter(|| workload.forward().expect("a value pass")));
+        group.bench_function("forward", |b| {
+            b.iter(|| workload.forward().map(drop).expect("a value pass"));
+        });
         group.throughput(Throughput::Elements(3 * workload.gemm_flops() as u64));
-        group.bench_function("train_step", |b| b.iter(|| workload.train_step().expect("a step")));
+        group.bench_function("train_step", |b| {
+            b.iter(|| workload.train_step().map(drop).expect("a step"));
+        });
         group.finish();
     }
 }

@@ -3,126 +3,39 @@
 //! Every operator is compared with its reference in `crates/ssm-kernels/tests`; nothing is timed
 //! here that is not checked there.
 
+use benches::{BATCH, Pass, Product, ROWS, Scan, random};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ssm_kernels::{Backend, Cpu, Mat, MatMut, ScanOrder, Scratch, Write};
-use ssm_kernels::{adamw_ema, add_rms_norm, causal_conv1d, selective_scan};
+use ssm_kernels::{Backend, Cpu, Mat, ScanOrder};
+use ssm_kernels::{adamw_ema, add_rms_norm, causal_conv1d};
 
-const BATCH: usize = 8;
 const TOKENS: usize = 257;
 const WIDTH: usize = 384;
 const INNER: usize = 768;
-const STATES: usize = 16;
-const ROWS: usize = BATCH * TOKENS;
 /// A refused call must not pass for a fast one.
 const FITS: &str = "operands fit";
 
-fn random(seed: u64, len: usize) -> Vec<f32> {
-    parity::to_f32(&parity::uniform(seed, len))
-}
-
 fn gemm(c: &mut Criterion) {
     let mut group = c.benchmark_group("gemm/cpu");
-    let shapes = [
-        ("in_proj", ROWS, WIDTH, 2 * INNER),
-        ("x_proj", ROWS, INNER, 56),
-        ("delta_proj", ROWS, 24, INNER),
-        ("out_proj", ROWS, INNER, WIDTH),
-        ("skip_linear", ROWS, WIDTH, WIDTH),
-    ];
-    for (name, m, k, n) in shapes {
-        group.throughput(Throughput::Elements((2 * m * k * n) as u64));
-        let (x, w) = (random(1, m * k), random(2, n * k));
-        let mut y = vec![0.0f32; m * n];
-        group.bench_function(format!("{name}/{m}x{k}x{n}"), |b| {
-            b.iter(|| {
-                let out = MatMut::new(&mut y, m, n);
-                Cpu::gemm(out, Write::Overwrite, Mat::new(&x, m, k), Mat::new(&w, n, k).t())
-                    .expect(FITS)
-            });
-        });
-        let mut dw = vec![0.0f32; n * k];
-        group.bench_function(format!("{name}-dW/{n}x{m}x{k}"), |b| {
-            b.iter(|| {
-                let out = MatMut::new(&mut dw, n, k);
-                Cpu::gemm(out, Write::Overwrite, Mat::new(&y, m, n).t(), Mat::new(&x, m, k))
-                    .expect(FITS)
-            });
-        });
+    for product in &mut Product::all() {
+        group.throughput(Throughput::Elements(product.flops() as u64));
+        for pass in Pass::ALL {
+            let name = format!("{}-{}/{}", product.name, pass.name(), product.shape(pass));
+            group.bench_function(name, |b| b.iter(|| product.run(pass).expect(FITS)));
+        }
     }
     group.finish();
 }
 
 fn scan(c: &mut Criterion) {
     let mut group = c.benchmark_group("selective_scan/cpu");
-    // Both orders: u and delta of each, z in, the gated output out.
-    group.throughput(Throughput::Bytes((6 * ROWS * INNER * 4) as u64));
-    let shape =
-        selective_scan::Shape { batch: BATCH, seq_len: TOKENS, channels: INNER, states: STATES };
-    let n = ROWS * INNER;
-    let (u, delta, bc) = (random(1, n), random(2, n), random(3, ROWS * 2 * STATES));
-    let (z, d, bias) = (random(4, n), random(5, INNER), vec![-4.0; INNER]);
-    let a_log: Vec<f32> = (0..INNER * STATES).map(|i| ((i % STATES + 1) as f32).ln()).collect();
-    let directions = [ScanOrder::LeftToRight, ScanOrder::RightToLeft].map(|order| {
-        let bc = Mat::new(&bc, ROWS, 2 * STATES);
-        let (u, delta_raw) = (u.as_slice(), delta.as_slice());
-        selective_scan::Direction {
-            order,
-            u,
-            delta_raw,
-            bc,
-            a_log: &a_log,
-            d_skip: &d,
-            delta_bias: &bias,
-        }
+    group.throughput(Throughput::Bytes(Scan::value_bytes() as u64));
+    let (mut scan, shape) = (Scan::new(), Scan::shape());
+    group.bench_function(format!("forward/{shape}"), |b| b.iter(|| scan.forward().expect(FITS)));
+    group.bench_function(format!("forward_keeping/{shape}"), |b| {
+        b.iter(|| scan.forward_keeping().expect(FITS));
     });
-    let args = selective_scan::Args {
-        shape,
-        directions: &directions,
-        z: Mat::new(&z, ROWS, INNER),
-        direction_sum: 1.0,
-    };
-    let (mut gated, mut pre_gate) = (vec![0.0; n], vec![0.0; n]);
-    let mut states = vec![0.0; Cpu::selective_scan_states_len(shape, 2)];
-    let mut scratch = Scratch::new();
-    group.bench_function("forward/8x257x768x16", |b| {
-        b.iter(|| {
-            let kept = selective_scan::KeptMut { pre_gate: &mut pre_gate, states: &mut states };
-            let out = selective_scan::Output { gated: &mut gated, kept: Some(kept) };
-            Cpu::selective_scan(&args, out, &mut scratch).expect(FITS)
-        });
-    });
-    let grad = random(6, n);
-    let activation = || vec![0.0f32; n];
-    let (mut gu, mut gd, mut gz) =
-        ([activation(), activation()], [activation(), activation()], z.clone());
-    let mut gbc = [bc.clone(), bc.clone()];
-    let mut ga = [a_log.clone(), a_log.clone()];
-    let mut gskip = [d.clone(), d.clone()];
-    let mut gbias = [bias.clone(), bias.clone()];
-    group.bench_function("backward/8x257x768x16", |b| {
-        b.iter(|| {
-            let [gu0, gu1] = &mut gu;
-            let [gd0, gd1] = &mut gd;
-            let [gbc0, gbc1] = &mut gbc;
-            let [ga0, ga1] = &mut ga;
-            let [gs0, gs1] = &mut gskip;
-            let [gb0, gb1] = &mut gbias;
-            let mut directions = [(gu0, gd0, gbc0, ga0, gs0, gb0), (gu1, gd1, gbc1, ga1, gs1, gb1)]
-                .map(|(u, delta_raw, bc, a_log, d_skip, delta_bias)| {
-                    selective_scan::DirectionGrads {
-                        u,
-                        delta_raw,
-                        bc: MatMut::new(bc, ROWS, 2 * STATES),
-                        a_log,
-                        d_skip,
-                        delta_bias,
-                    }
-                });
-            let z = MatMut::new(&mut gz, ROWS, INNER);
-            let grads = selective_scan::Grads { directions: &mut directions, z };
-            let kept = selective_scan::Kept { pre_gate: &pre_gate, states: &states };
-            Cpu::selective_scan_backward(&args, kept, &grad, grads, &mut scratch).expect(FITS)
-        });
+    group.bench_function(format!("backward/{shape}"), |b| {
+        b.iter(|| scan.backward().expect(FITS));
     });
     group.finish();
 }

@@ -1,11 +1,36 @@
-//! What the benches share: networks ready to run, and the PyTorch process they take turns with.
+//! What the benches share: operands ready to run, the PyTorch process they take turns with, and the
+//! table that compares both with the marks.
 #![forbid(unsafe_code)]
 
+mod machine;
+mod networks;
+mod options;
 mod peer;
-mod workload;
+mod products;
+mod report;
+mod scan;
+mod turns;
 
+pub use machine::{commit, load, processor};
+pub use networks::{quickstart, s384};
+pub use options::{Options, Part, Request};
 pub use peer::Peer;
-pub use workload::Workload;
+pub use products::{Pass, Product, ROWS};
+pub use report::{Figure, Line, Mark, Report};
+pub use scan::Scan;
+pub use turns::{Timing, Turns};
+
+use philox::{Draws, Purpose};
+
+/// Images of a batch in every case that PyTorch has too.
+pub const BATCH: usize = 8;
+
+/// Repeatable normal numbers.
+pub fn random(seed: u64, len: usize) -> Vec<f32> {
+    let mut values = vec![0.0; len];
+    Draws::new(seed, Purpose::SyntheticData, 0).fill_normal(&mut values);
+    values
+}
 
 /// Median of the values; the mean of the middle two for an even number.
 ///

@@ -1,46 +1,69 @@
 //! A PyTorch process that runs one named case at a time.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Names the Python of the peer.
+const PYTHON: &str = "DIS_PEER_PYTHON";
+
+/// The Python that `cargo xtask bench peers` makes, from the root of the workspace.
+const OURS: &str = ".venv-peers/bin/python";
 
 /// `peers/bench.py --serve`: a case name in, one line of JSON with its seconds out.
 pub struct Peer {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    version: String,
 }
 
 impl Peer {
-    /// Starts the peer with the Python of `DIS_PEER_PYTHON`, or of `.venv-peers` at the root of the
-    /// workspace. `Ok(None)` where neither exists.
+    /// Whether a person chose the Python, so that a run without it is not what they want.
+    pub fn is_chosen() -> bool {
+        std::env::var_os(PYTHON).is_some()
+    }
+
+    /// Starts the peer with the Python of `DIS_PEER_PYTHON`, or with the one that `cargo xtask bench
+    /// peers` makes.
     ///
     /// # Errors
-    /// When there is a Python but it cannot import PyTorch.
-    pub fn start(batch: usize) -> Result<Option<Self>> {
+    /// When there is no such Python, or it cannot import PyTorch.
+    pub fn start(batch: usize) -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = std::env::var_os("DIS_PEER_PYTHON")
-            .map_or_else(|| here.join("../.venv-peers/bin/python"), PathBuf::from);
-        if !python.exists() {
-            return Ok(None);
-        }
-        let probe = Command::new(&python).args(["-c", "import torch"]).output()?;
-        if !probe.status.success() {
-            let reason = String::from_utf8_lossy(&probe.stderr);
-            bail!("{} cannot import torch: {}", python.display(), reason.trim());
-        }
+        let (python, name) = match std::env::var_os(PYTHON) {
+            Some(chosen) => (PathBuf::from(&chosen), format!("{PYTHON}={}", chosen.display())),
+            None => (here.join("..").join(OURS), OURS.to_string()),
+        };
+        let say_version = ["-c", "import torch; print(torch.__version__)"];
+        let probe = Command::new(&python).args(say_version).output();
+        let probe = probe.with_context(|| format!("cannot start {name}"))?;
+        let reason = String::from_utf8_lossy(&probe.stderr);
+        let reason = reason.lines().last().unwrap_or_default();
+        ensure!(probe.status.success(), "{name} cannot import torch: {reason}");
+        // Compiling takes minutes, so what was compiled is kept from run to run.
+        let cache = std::env::var_os("TORCHINDUCTOR_CACHE_DIR")
+            .unwrap_or_else(|| OsString::from(here.join("../target/inductor-cache")));
         let mut child = Command::new(&python)
             .arg(here.join("peers/bench.py"))
             .args(["--serve", "--batch", &batch.to_string()])
             .args(["--threads", &rayon::current_num_threads().to_string()])
+            .env("TORCHINDUCTOR_CACHE_DIR", cache)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", python.display()))?;
+            .with_context(|| format!("cannot start {name}"))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else { bail!("no pipes to the peer") };
-        Ok(Some(Self { child, stdin, stdout: BufReader::new(stdout) }))
+        let version = String::from_utf8_lossy(&probe.stdout).trim().to_string();
+        Ok(Self { child, stdin, stdout: BufReader::new(stdout), version })
+    }
+
+    /// Version of PyTorch.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Seconds of one visit to a case; the first visit prepares and warms it, outside the time.

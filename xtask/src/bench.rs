@@ -1,4 +1,6 @@
-//! `cargo xtask bench`: the criterion benches of the package `benches`.
+//! `cargo xtask bench`: the benches of the package `benches`.
+
+mod peers;
 
 use std::ffi::OsString;
 
@@ -7,10 +9,21 @@ use xshell::Shell;
 
 use crate::process::{cargo, run_cargo};
 
-/// Runs every bench target; `--bench=*` leaves out the library, whose test harness would refuse
-/// criterion's flags.
+/// The comparison with PyTorch alone, or every bench target.
 pub(crate) fn run(shell: &Shell, arguments: &[OsString]) -> Result<()> {
-    // Criterion would take a `--` of its own as the end of its flags.
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "peers"
+    {
+        return peers::run(shell, rest);
+    }
+    // `--bench=*` leaves out the library, whose test harness would refuse criterion's flags.
+    run_benches(shell, "*", arguments)
+}
+
+/// Runs the bench targets that match `targets`.
+fn run_benches(shell: &Shell, targets: &str, arguments: &[OsString]) -> Result<()> {
+    // A bench would take a `--` of its own as the end of its flags.
     let arguments = arguments.iter().filter(|&argument| argument != "--");
-    run_cargo(cargo(shell).args(["bench", "--package=benches", "--bench=*", "--"]).args(arguments))
+    let targets = format!("--bench={targets}");
+    run_cargo(cargo(shell).args(["bench", "--package=benches", &targets, "--"]).args(arguments))
 }

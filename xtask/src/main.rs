@@ -82,12 +82,19 @@ enum Command {
         name: Option<String>,
     },
 
-    /// Run the criterion benches
+    /// Run the criterion benches, and the comparison with PyTorch
     ///
-    /// Arguments go to criterion: `cargo xtask bench selective_scan --save-baseline main`.
+    /// `cargo xtask bench peers` runs the comparison alone: operators and networks take turns with
+    /// their PyTorch peers, and a table sets the ratios against their marks.
+    /// It first makes a Python with torch at .venv-peers (5 GB), unless DIS_PEER_PYTHON names one.
+    /// Its flags: `cargo xtask bench peers --help`.
+    ///
+    /// Other arguments go to criterion: `cargo xtask bench selective_scan --save-baseline main`.
     /// Criterion's own help is `cargo xtask bench -- --help`.
+    ///
+    /// Where the time of one network goes on this machine: `dis bench S/2`, and `dis bench --help`.
     Bench {
-        /// A filter, or criterion's own flags
+        /// `peers` and its flags, or a filter and criterion's own flags
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },

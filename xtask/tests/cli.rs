@@ -167,6 +167,58 @@ fn check_layer_runs_what_is_about_the_layer_and_nothing_else() {
     assert!(stdout(&output).contains("\ngemm: 1 passed, 1 failed in "), "{}", stdout(&output));
 }
 
+/// A package `benches` whose bench `peers` shows its arguments, and a `python3` for it that acts as
+/// the shell script says.
+#[cfg(unix)]
+fn peers(test: &str, python: &str) -> (PathBuf, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let root = workspace(test, &[("benches", "peers.rs", ECHO)]);
+    let manifest = "[package]\nname = \"benches\"\nedition = \"2024\"\n\
+        [[bench]]\nname = \"peers\"\npath = \"peers.rs\"\nharness = false\n";
+    write(&root, "crates/benches/Cargo.toml", manifest);
+    write(&root, "bin/python3", &format!("#!/bin/sh\n{python}\n"));
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(root.join("bin/python3"), executable).unwrap();
+    let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap());
+    (root, path)
+}
+
+#[cfg(unix)]
+#[test]
+fn bench_peers_runs_without_python_and_says_why() {
+    let (root, path) = peers("peers_without_python", "exit 3");
+    let mut command = xtask(&root, &["bench", "peers", "--compiled", "--record", "a b.md"]);
+    let output = command.env("PATH", &path).env_remove("DIS_PEER_PYTHON").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let passed_on = "[\"--compiled\", \"--record\", \"a b.md\", \"--bench\"]\n";
+    assert_eq!(stdout(&output), passed_on);
+    let why = "going on without PyTorch: `python3 -m venv .venv-peers` failed";
+    assert!(stderr(&output).contains(why), "{}", stderr(&output));
+
+    let mut command = xtask(&root, &["bench", "peers"]);
+    let output = command.env("PATH", &path).env("DIS_PEER_PYTHON", "/chosen").output().unwrap();
+    assert!(!stderr(&output).contains("python3"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn bench_peers_makes_an_environment_once() {
+    // The first call copies itself to be the environment; torch is there once pip ran.
+    let python = "case \"$2\" in\n\
+        venv) mkdir -p \"$3/bin\" && cp \"$0\" \"$3/bin/python\" ;;\n\
+        pip) echo \"$@\" >> pip.txt ;;\n\
+        *) test -f pip.txt ;;\nesac";
+    let (root, path) = peers("peers_environment", python);
+    for _ in 0..2 {
+        let mut command = xtask(&root, &["bench", "peers"]);
+        let output = command.env("PATH", &path).env_remove("DIS_PEER_PYTHON").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("without PyTorch"), "{}", stderr(&output));
+    }
+    let installed = std::fs::read_to_string(root.join("pip.txt")).unwrap();
+    assert_eq!(installed, "-m pip install -r benches/peers/requirements.txt\n");
+}
+
 #[test]
 fn ci_runs_every_stage_and_stops_at_the_first_that_fails() {
     let source = "//! Numbers.\n#![forbid(unsafe_code)]\n\n\

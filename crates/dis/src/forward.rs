@@ -7,6 +7,7 @@ use crate::exit::{self, Failure};
 use crate::info::plan::{self, Pass};
 use crate::info::{describe, units};
 use crate::load::{self, Partial, View, Weights};
+use crate::threads::Threads;
 use anyhow::{Context, Result};
 use dis_model::{Activations, Dis, Input};
 use inputs::Inputs;
@@ -56,6 +57,8 @@ pub(crate) struct Args {
     /// What stands before the names of the weights, such as `ema.` [default: nothing, or `ema.`]
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 /// Names of backends on the command line.
@@ -69,6 +72,7 @@ enum BackendName {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    args.threads.start()?;
     if args.out.extension().is_none_or(|e| e != "safetensors") {
         let name = args.out.display();
         return Err(Failure::usage(format!("--out {name} must end in .safetensors")).into());

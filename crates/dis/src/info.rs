@@ -1,7 +1,7 @@
 //! `dis info`: what a network costs, before anything is allocated.
 
 pub(crate) mod plan;
-mod target;
+pub(crate) mod target;
 pub(crate) mod units;
 
 use crate::doctor::available_memory;
@@ -13,7 +13,7 @@ use plan::Pass;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::process::ExitCode;
-use target::Target;
+use target::{Sizes, Target};
 use units::{bytes, thousands};
 
 const EXAMPLES: &str = "\
@@ -57,28 +57,11 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What a preset leaves open.
-#[derive(Clone, Copy, Debug, clap::Args)]
-struct Sizes {
-    /// Side of a patch [default: 2]
-    #[arg(long)]
-    patch: Option<usize>,
-    /// Side of the square image or latent [default: 32]
-    #[arg(long)]
-    image_size: Option<usize>,
-    /// Channels of the image or latent [default: 3]
-    #[arg(long)]
-    channels: Option<usize>,
-    /// Classes; 0 is unconditional [default: 0]
-    #[arg(long)]
-    classes: Option<usize>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let text = match &args.target {
         Some(text) => {
-            let target = target::resolve(text, &args)?;
+            let target = target::resolve(text, args.sizes, args.key)?;
             if args.json { format!("{:#}\n", as_json(&target)) } else { page(&target)? }
         }
         None => {

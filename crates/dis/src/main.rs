@@ -4,6 +4,7 @@
 //! every exit code is in [`exit`].
 #![forbid(unsafe_code)]
 
+mod bench;
 mod convert;
 mod doctor;
 mod exit;
@@ -15,6 +16,7 @@ mod npz;
 mod progress;
 mod sample;
 mod sampling;
+mod threads;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,7 @@ enum Command {
     Sample(sample::Args),
     Forward(forward::Args),
     Info(info::Args),
+    Bench(bench::Args),
     Convert(convert::Args),
     Doctor(doctor::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Sample(args) => sample::run(args),
         Command::Forward(args) => forward::run(args),
         Command::Info(args) => info::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Doctor(args) => doctor::run(args),
     };

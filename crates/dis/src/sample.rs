@@ -2,6 +2,7 @@
 
 use crate::exit::{Failure, print};
 use crate::sampling::{Generator, Plan};
+use crate::threads::Threads;
 use crate::{images, npz, progress};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -73,6 +74,8 @@ pub(crate) struct Args {
     /// Images that pass through the network together
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
+    #[command(flatten)]
+    threads: Threads,
     /// Which weights of a checkpoint
     #[arg(long, default_value = "ema")]
     weights: WeightsArg,
@@ -94,6 +97,7 @@ enum WeightsArg {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    args.threads.start()?;
     let choice = match args.weights {
         WeightsArg::Ema => WeightChoice::Ema,
         WeightsArg::Model => WeightChoice::Model,

@@ -6,6 +6,7 @@ use crate::doctor::available_memory;
 use crate::exit::Failure;
 use crate::info::plan::{self, Pass};
 use crate::info::units;
+use crate::threads::Threads;
 use anyhow::{Context, Result};
 use screen::Screen;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -53,6 +54,8 @@ pub(crate) struct Args {
     /// Stop and save at this step, if the run is longer
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     max_steps: Option<u64>,
+    #[command(flatten)]
+    threads: Threads,
     /// Five small steps in a directory of their own
     #[arg(long)]
     fast: bool,
@@ -82,6 +85,7 @@ fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    args.threads.start()?;
     let experiment = load(&args)?;
     let dataset = open_dataset(&experiment)?;
     let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());

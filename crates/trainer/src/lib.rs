@@ -15,6 +15,8 @@ mod step;
 mod storage;
 mod tensorboard;
 mod train;
+pub mod usage;
+pub mod workload;
 
 pub use dataset::{DatasetError, open_dataset};
 pub use ema::EmaSchedule;

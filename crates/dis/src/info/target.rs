@@ -1,24 +1,40 @@
 //! Which network a word on the command line means.
 
-use super::{Args, Sizes};
 use crate::exit::Failure;
-use crate::load::Weights;
+use crate::load::{Weights, Which};
 use anyhow::Result;
 use dis_model::{DisConfig, DisPreset};
 use std::path::Path;
 use trainer::{Experiment, read_experiment};
 
-/// A network to describe.
-pub(super) struct Target {
+/// A network to describe or measure.
+pub(crate) struct Target {
     /// As asked for: `S/2`, or a file.
-    pub(super) name: String,
-    pub(super) config: DisConfig,
+    pub(crate) name: String,
+    pub(crate) config: DisConfig,
     /// Where a file's content needs a remark.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+/// What a preset leaves open.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Sizes {
+    /// Side of a patch [default: 2]
+    #[arg(long)]
+    patch: Option<usize>,
+    /// Side of the square image or latent [default: 32]
+    #[arg(long)]
+    image_size: Option<usize>,
+    /// Channels of the image or latent [default: 3]
+    #[arg(long)]
+    channels: Option<usize>,
+    /// Classes; 0 is unconditional [default: 0]
+    #[arg(long)]
+    classes: Option<usize>,
 }
 
 /// A preset with the sizes of the flags.
-pub(super) fn preset(preset: DisPreset, sizes: Sizes) -> Result<Target> {
+pub(crate) fn preset(preset: DisPreset, sizes: Sizes) -> Result<Target> {
     let sized = DisConfig::official(
         preset,
         sizes.image_size.unwrap_or(32),
@@ -30,30 +46,30 @@ pub(super) fn preset(preset: DisPreset, sizes: Sizes) -> Result<Target> {
     Ok(Target { name: preset.name().to_string(), config: sized, note: None })
 }
 
-/// The network a word means: a preset, or a file that exists.
-pub(super) fn resolve(text: &str, args: &Args) -> Result<Target> {
+/// The network a word means: a preset of those sizes, or a file, with the weights of `key`.
+pub(crate) fn resolve(text: &str, sizes: Sizes, key: Option<Which>) -> Result<Target> {
     if let Some((found, patch)) = parse_preset(text)? {
-        if let (Some(a), Some(b)) = (patch, args.sizes.patch)
+        if let (Some(a), Some(b)) = (patch, sizes.patch)
             && a != b
         {
             return Err(Failure::usage(format!("{text} means patch {a}, --patch says {b}")).into());
         }
-        let target = preset(found, Sizes { patch: patch.or(args.sizes.patch), ..args.sizes })?;
+        let target = preset(found, Sizes { patch: patch.or(sizes.patch), ..sizes })?;
         let name = format!("{}/{}", found.name(), target.config.patch_size);
         return Ok(Target { name, ..target });
     }
-    let Sizes { patch, image_size, channels, classes } = args.sizes;
+    let Sizes { patch, image_size, channels, classes } = sizes;
     if [patch, image_size, channels, classes].iter().any(Option::is_some) {
         let message = format!(
             "--patch, --image-size, --channels and --classes are for presets; {text} is none"
         );
         return Err(Failure::usage(message).help("a file has its own sizes").into());
     }
-    file(Path::new(text), args)
+    file(Path::new(text), key)
 }
 
 /// A run directory, an experiment file, a checkpoint or a file of weights.
-fn file(path: &Path, args: &Args) -> Result<Target> {
+fn file(path: &Path, key: Option<Which>) -> Result<Target> {
     let name = path.display().to_string();
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let experiment = match extension {
@@ -66,7 +82,7 @@ fn file(path: &Path, args: &Args) -> Result<Target> {
         return Ok(Target { name, config: experiment.dis_config(), note });
     }
     if extension == "safetensors" || path.is_dir() {
-        let weights = Weights::open(path, args.key)?;
+        let weights = Weights::open(path, key)?;
         let note = format!("{}: {}", weights.source, weights.summary());
         return Ok(Target { name, config: weights.config, note: Some(note) });
     }

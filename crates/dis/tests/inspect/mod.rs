@@ -1,5 +1,6 @@
 //! Running `dis`, and files of tensors to run it on.
 
+mod bench;
 mod convert;
 mod pickle;
 pub(crate) mod tensors;

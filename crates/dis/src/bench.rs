@@ -1,0 +1,94 @@
+//! `dis bench`: how fast a network runs here, and where the time goes.
+
+mod measure;
+mod report;
+
+use crate::doctor::available_memory;
+use crate::exit::{self, Failure};
+use crate::info::plan::{self, Pass};
+use crate::info::target::{self, Sizes, Target};
+use crate::info::units::bytes;
+use crate::threads::Threads;
+use anyhow::Result;
+use std::process::ExitCode;
+
+const NOTES: &str = "\
+Examples:
+  dis bench S/2                            a value pass, as in sampling
+  dis bench S/2 --train                    a training step: loss, gradients, optimiser
+  dis bench configs/quickstart.toml --train --batch 32
+  dis bench S-384 --image-size 64 --classes 1000 --batch 2
+  dis bench S/2 --threads 1                what the other cores bring
+  DIS_CPU_ISA=avx2 dis bench S/2           what the wider vectors bring
+
+Weights and images are made up: the time depends on sizes alone. First the ceilings of
+the machine are measured, so that shares compare figures of the same minute: f32
+multiply-adds and exponentials in registers, and a copy in memory, on all threads.
+Then the rounds are timed; a few more, with a clock around every operator, give the parts.
+
+  matrix products   counted as 2 FLOP a multiply-add of the network, three times as many
+                    in training; `dis info` shows the count
+  other             what stands between the operators: additions, copies, the loss
+  page faults       memory touched for the first time; a steady state has next to none
+
+Give it a quiet machine: what else runs shows as a gap between median and min.";
+
+/// Measure how fast a network runs on this machine, and where the time goes.
+///
+/// Prints the total, the time of each part, and shares of what the machine can do at most.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Args {
+    /// PRESET[/PATCH], CONFIG.toml, run directory or FILE.safetensors, as `dis info` takes them
+    model: String,
+    #[command(flatten)]
+    sizes: Sizes,
+    /// Images in a round
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+    /// Measure whole training steps, not value passes
+    #[arg(long)]
+    train: bool,
+    /// Rounds to time, after two that are not
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    rounds: u16,
+    #[command(flatten)]
+    threads: Threads,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    args.threads.start()?;
+    let target = target::resolve(&args.model, args.sizes, None)?;
+    let pass = if args.train { Pass::Training } else { Pass::Inference };
+    check_memory(&target, pass, args.batch)?;
+    let measured = measure::measure(&target.config, pass, args.batch.into(), args.rounds.into())?;
+    let text = if args.json {
+        format!("{:#}\n", report::as_json(&target, &measured))
+    } else {
+        report::page(&target, &measured)?
+    };
+    exit::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses what would be killed half-way.
+fn check_memory(target: &Target, pass: Pass, images: u16) -> Result<(), Failure> {
+    let Some(available) = available_memory() else { return Ok(()) };
+    let c = &target.config;
+    let arenas = match pass {
+        Pass::Inference => plan::weight_bytes(c),
+        Pass::Training => plan::state_bytes(c),
+    };
+    let needed = arenas + u64::from(images) * plan::activation_bytes(c, pass);
+    if needed <= available {
+        return Ok(());
+    }
+    let (name, needed, available) = (&target.name, bytes(needed), bytes(available));
+    let message =
+        format!("{name} at --batch {images} needs about {needed} of memory; {available} are free");
+    Err(Failure::usage(message).help("give fewer images in a round: --batch 1"))
+}
