@@ -49,7 +49,8 @@ fn mark(least: f64, goal: f64) -> Option<Mark> {
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
     let result = Request::parse(std::env::args().skip(1)).and_then(|request| match request {
-        Request::Run(options) => run(options),
+        // On a thread of the pool, so that single operators are measured as inside a network.
+        Request::Run(options) => rayon::scope(|_| run(options)),
         Request::Help(help) => Ok(out.write_all(help.as_bytes())?),
         Request::PeakMemory => print_peak_memory(&mut out),
         Request::Nothing => Ok(()),

@@ -87,8 +87,17 @@ impl<B: Backend> Dis<B> {
         input: &Input<'_, B::Elem>,
         activations: &mut Activations<B::Elem>,
     ) -> Result<(), ModelError> {
-        let c = &self.config;
         self.check(params, input, activations.batch)?;
+        on_pool(|| self.forward_checked(params, input, activations))
+    }
+
+    fn forward_checked(
+        &self,
+        params: &[B::Elem],
+        input: &Input<'_, B::Elem>,
+        activations: &mut Activations<B::Elem>,
+    ) -> Result<(), ModelError> {
+        let c = &self.config;
         let net = Net { c, params };
         let (x, t, labels) = (input.x, input.timesteps, input.labels);
         self.embed.forward::<B>(net, x, t, labels, &mut activations.embed)?;
@@ -166,15 +175,27 @@ impl<B: Backend> Dis<B> {
         grads: &mut [B::Elem],
         grad_x: Option<&mut [B::Elem]>,
     ) -> Result<(), ModelError> {
-        let c = &self.config;
-        let net = Net { c, params };
-        let batch = activations.batch;
+        let (c, batch) = (&self.config, activations.batch);
         self.check(params, input, batch)?;
         check_len("grad_output", grad_output.len(), batch * c.output_len())?;
         check_len("grads", grads.len(), self.layout.len())?;
         if let Some(grad_x) = &grad_x {
             check_len("grad_x", grad_x.len(), batch * c.image_len())?;
         }
+        on_pool(|| self.backward_checked(params, input, activations, grad_output, grads, grad_x))
+    }
+
+    fn backward_checked(
+        &self,
+        params: &[B::Elem],
+        input: &Input<'_, B::Elem>,
+        activations: &mut Activations<B::Elem>,
+        grad_output: &[B::Elem],
+        grads: &mut [B::Elem],
+        grad_x: Option<&mut [B::Elem]>,
+    ) -> Result<(), ModelError> {
+        let (c, batch) = (&self.config, activations.batch);
+        let net = Net { c, params };
         let Activations { embed, blocks, hidden, residual, head, scratch, backward, .. } =
             activations;
         let Some(travelling) = backward else {
@@ -278,6 +299,12 @@ impl<B: Backend> Dis<B> {
             None => Ok(()),
         }
     }
+}
+
+/// Runs a pass on a thread of the pool: handing the pool hundreds of operators one by one from
+/// outside would put its threads to sleep and wake them as often.
+fn on_pool<R: Send>(pass: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| pass())
 }
 
 /// Drop-path factors of one addition.

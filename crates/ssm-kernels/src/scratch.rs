@@ -9,7 +9,7 @@ pub struct Scratch<T>(Vec<T>);
 
 impl<T: Real> Scratch<T> {
     /// No memory yet.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self(Vec::new())
     }
 

@@ -11,7 +11,7 @@ const SHORT_SUM: f64 = 4e-7;
 
 /// `(m, k, n)`: single elements, odd sizes, vectors, products of the real layers at a small batch,
 /// and some above the size from which the crate uses threads.
-const SHAPES: [(usize, usize, usize); 14] = [
+const SHAPES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (1, 7, 1),
     (7, 1, 3),
@@ -26,6 +26,9 @@ const SHAPES: [(usize, usize, usize); 14] = [
     (129, 300, 127),
     (184, 514, 46),
     (3, 1026, 5),
+    (56, 257, 768),
+    (23, 130, 97),
+    (301, 64, 33),
 ];
 
 /// A matrix inside a buffer, in f32 and f64.
@@ -215,7 +218,7 @@ fn wrong_operands_are_named() {
 
 #[test]
 fn values_that_are_not_finite_stay_visible() {
-    let (m, k, n) = (64, 70, 64);
+    let (m, k, n) = (66, 70, 67);
     for (set, precision) in builds() {
         for bad in [f32::NAN, f32::from_bits(u32::MAX >> 1), f32::INFINITY, f32::NEG_INFINITY] {
             for at_b in [false, true] {
@@ -238,7 +241,7 @@ fn values_that_are_not_finite_stay_visible() {
 
 #[test]
 fn every_magnitude_keeps_its_digits() {
-    let (m, k, n) = (48, 64, 48);
+    let (m, k, n) = (66, 64, 67);
     let a = uniform(1, m * k);
     let b = uniform(2, k * n);
     for set in InstructionSet::available() {

@@ -9,6 +9,8 @@
 //! | AVX-512 BF16 | the `gemm` crate | own dot products |
 //! | elsewhere | the `gemm` crate | as f32 |
 //!
+//! With AVX-512, f32 products of at most 64 rows or columns have a kernel of their own everywhere.
+//!
 //! An f32 has 24 significant bits, a bf16 has 8: an f32 is exactly the sum of three bf16. The
 //! products left out weigh at most 2^-24 of the whole, so the result is that of f32 arithmetic,
 //! from units with sixteen times its rate. An infinite operand gives NaN there, and parts below
@@ -16,6 +18,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod packed;
+mod skinny;
 
 use crate::InstructionSet;
 use crate::error::KernelError;
@@ -41,11 +44,11 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Least rows and columns of a destination that is computed in own units. With fewer, packing
-    /// takes longer than the product itself, and the library computes it in f32.
+    /// Least rows and columns of a destination that is computed from bf16 parts. With fewer, packing
+    /// takes longer than the product itself, and it is computed in f32.
     pub fn least_size(self) -> usize {
         match self {
-            Self::F32 => 48,
+            Self::F32 => 65,
             Self::Bf16 => 16,
         }
     }
@@ -125,8 +128,9 @@ pub fn cpu_on(
     if packed::run(set, precision, out, write, a, b) {
         return Ok(());
     }
-    let _ = (set, precision);
-    library(out, write, a, b);
+    if !skinny::run(set, out, write, a, b) {
+        library(out, write, a, b);
+    }
     Ok(())
 }
 

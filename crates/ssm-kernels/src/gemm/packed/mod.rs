@@ -31,8 +31,10 @@ const PANEL: usize = 32;
 /// bf16 of one part of a slab.
 const PART: usize = PANEL * PANEL;
 /// Most slabs of one chunk of K. Fixed, since the cut of a sum decides its bits.
-const CHUNK: usize = 24;
-/// Most panels of `a` in one task: with the longest chunk 1.2 MB.
+const CHUNK: usize = 16;
+/// Lines of the panels of `b` that are used together: half a megabyte.
+const RUN_LINES: usize = 8192;
+/// Most panels of `a` in one task: with the longest chunk three quarters of a megabyte.
 const TASK_PANELS: usize = 8;
 
 /// One cache line of packed numbers.
@@ -229,14 +231,19 @@ impl Task<'_> {
         if let Rows::Unpacked(a) = self.a {
             self.pack(a, slabs.clone(), &mut own[..self.rows.len() * len]);
         }
-        for column in self.columns.clone() {
-            let b = &self.b[of_panel(column)..][..len];
+        // Rows of the destination are written in runs, which memory serves faster than single
+        // blocks, and the panels of `b` that a run needs stay in the cache for the next.
+        let run = (RUN_LINES / len).max(1);
+        for first in self.columns.clone().step_by(run) {
             for (i, row) in self.rows.clone().enumerate() {
                 let a = match self.a {
                     Rows::Packed(a) => &a[of_panel(row)..][..len],
                     Rows::Unpacked(_) => &own[i * len..][..len],
                 };
-                self.block(row, column).add_product(self.plan.engine, a, b, write);
+                for column in first..(first + run).min(self.columns.end) {
+                    let b = &self.b[of_panel(column)..][..len];
+                    self.block(row, column).add_product(self.plan.engine, a, b, write);
+                }
             }
         }
     }

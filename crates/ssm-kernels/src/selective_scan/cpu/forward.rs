@@ -71,7 +71,7 @@ impl Kernel for Task<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         for index in 0..self.args.directions.len() {
             for tile in 0..self.plan.tiles() {
                 let tile = self.plan.tile(tile);
@@ -89,7 +89,7 @@ impl Kernel for Task<'_> {
 
 impl Task<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const T: usize>(&self, simd: S, index: usize, tile: &Tile, block: usize) {
+    fn tile<S: Simd, const T: usize>(&mut self, simd: S, index: usize, tile: &Tile, block: usize) {
         let (args, plan) = (self.args, self.plan);
         let direction = &args.directions[index];
         let is_last = index + 1 == args.directions.len();
@@ -115,7 +115,7 @@ impl Task<'_> {
 
     /// States `[N, LANES]` of a block before and after a tile.
     #[inline(always)]
-    fn states_around(&self, index: usize, tile: usize, block: usize) -> (&[f32], &mut [f32]) {
+    fn states_around(&mut self, index: usize, tile: usize, block: usize) -> (&[f32], &mut [f32]) {
         let len = self.plan.state_len();
         let place = |tile: usize| match self.states.own_states {
             None => self.plan.kept_states(index, self.image, tile, block),
