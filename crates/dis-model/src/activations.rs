@@ -6,7 +6,7 @@ use crate::dis::Dis;
 use crate::embed::EmbedSaved;
 use crate::final_layer::{FinalSaved, FinalScratch};
 use crate::ssm_block::{BlockSaved, BlockScratch};
-use ssm_kernels::{Backend, Real, zeros};
+use ssm_kernels::{Backend, Buffer, Real};
 
 /// Intermediates of a value pass, and working memory of both passes, for one batch size.
 ///
@@ -20,12 +20,12 @@ pub struct Activations<T> {
     /// One per block, or one for all.
     pub(crate) blocks: Vec<BlockSaved<T>>,
     /// Mixer outputs, `[B, L, D]` each: one per block, or the in-blocks' and two more.
-    pub(crate) hidden: Vec<Vec<T>>,
+    pub(crate) hidden: Vec<Buffer<T>>,
     /// Residuals, `[B, L, D]` each: one per block, or two.
-    pub(crate) residual: Vec<Vec<T>>,
+    pub(crate) residual: Vec<Buffer<T>>,
     pub(crate) head: FinalSaved<T>,
     /// `[B, C_out, H, W]`.
-    pub(crate) output: Vec<T>,
+    pub(crate) output: Buffer<T>,
     pub(crate) scratch: BlockScratch<T>,
     pub(crate) backward: Option<BackwardScratch<T>>,
 }
@@ -35,27 +35,27 @@ pub struct Activations<T> {
 pub(crate) struct BackwardScratch<T> {
     pub(crate) head: FinalScratch<T>,
     /// `[B, L, D]`.
-    pub(crate) hidden: Vec<T>,
+    pub(crate) hidden: Buffer<T>,
     /// `[B, L, D]`.
-    pub(crate) residual: Vec<T>,
+    pub(crate) residual: Buffer<T>,
     /// One `[B, L, D]` per in-block.
-    pub(crate) skips: Vec<Vec<T>>,
+    pub(crate) skips: Vec<Buffer<T>>,
     /// `[B, D]`.
-    pub(crate) condition: Vec<T>,
+    pub(crate) condition: Buffer<T>,
 }
 
 impl<T: Real> Activations<T> {
     /// Memory for [`Dis::forward`] followed by [`Dis::backward`] on `batch` images.
     pub fn for_training<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
         let c = dis.config();
-        let activation = || zeros(batch * c.seq_len() * c.hidden_size);
+        let activation = || Buffer::zeros(batch * c.seq_len() * c.hidden_size);
         let n_skips = if c.skip == Skip::None { 0 } else { c.n_in_blocks() };
         let backward = BackwardScratch {
             head: FinalScratch::new(c, batch),
             hidden: activation(),
             residual: activation(),
             skips: (0..n_skips).map(|_| activation()).collect(),
-            condition: zeros(batch * c.hidden_size),
+            condition: Buffer::zeros(batch * c.hidden_size),
         };
         let n = c.n_blocks();
         let scratch = BlockScratch::for_training(c, batch);
@@ -78,7 +78,7 @@ impl<T: Real> Activations<T> {
         scratch: BlockScratch<T>,
         backward: Option<BackwardScratch<T>>,
     ) -> Self {
-        let activation = |_| zeros(batch * c.seq_len() * c.hidden_size);
+        let activation = |_| Buffer::zeros(batch * c.seq_len() * c.hidden_size);
         // Shared buffers serve blocks with and without a skip.
         let joins = |i| c.skip != Skip::None && (backward.is_none() || i > c.n_in_blocks());
         Self {
@@ -89,7 +89,7 @@ impl<T: Real> Activations<T> {
             hidden: (0..hidden).map(activation).collect(),
             residual: (0..residual).map(activation).collect(),
             head: FinalSaved::new(c, batch),
-            output: zeros(batch * c.output_len()),
+            output: Buffer::zeros(batch * c.output_len()),
             scratch,
             backward,
         }

@@ -19,7 +19,7 @@ use crate::error::ModelError;
 use crate::linear::Linear;
 use crate::net::Net;
 use crate::params::ParamLayout;
-use ssm_kernels::{Backend, Mat, MatMut, Real, ScanOrder, Scratch, Write, zeros};
+use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, ScanOrder, Scratch, Write};
 use ssm_kernels::{causal_conv1d as conv, selective_scan as scan};
 use std::ops::Range;
 
@@ -48,25 +48,25 @@ pub(crate) struct BidirectionalSsm {
 #[derive(Debug)]
 pub(crate) struct SsmSaved<T> {
     /// `[B, L, 2E]`: `[x | z]`.
-    xz: Vec<T>,
+    xz: Buffer<T>,
     /// Per order `[B, L, E]`.
-    u: [Vec<T>; 2],
+    u: [Buffer<T>; 2],
     /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`.
-    x_dbl: [Vec<T>; 2],
+    x_dbl: [Buffer<T>; 2],
     /// Per order `[B, L, E]`.
-    delta_raw: [Vec<T>; 2],
+    delta_raw: [Buffer<T>; 2],
     /// `[B, L, E]`: sum of the scans before the gate.
-    pre_gate: Vec<T>,
+    pre_gate: Buffer<T>,
     /// `[B, L, E]`.
-    gated: Vec<T>,
+    gated: Buffer<T>,
     /// States on the way of both scans, as the backend keeps them.
-    states: Vec<T>,
+    states: Buffer<T>,
 }
 
 impl<T: Real> SsmSaved<T> {
     /// Memory of one mixer; `scan_states` as the backend asks for, or 0 for inference.
     pub(crate) fn new(c: &DisConfig, batch: usize, scan_states: usize) -> Self {
-        let activation = |n: usize| zeros(batch * c.seq_len() * n);
+        let activation = |n: usize| Buffer::zeros(batch * c.seq_len() * n);
         let e = c.d_inner();
         let pair = |n: usize| [activation(n), activation(n)];
         Self {
@@ -76,7 +76,7 @@ impl<T: Real> SsmSaved<T> {
             delta_raw: pair(e),
             pre_gate: activation(e),
             gated: activation(e),
-            states: zeros(scan_states),
+            states: Buffer::zeros(scan_states),
         }
     }
 }
@@ -85,11 +85,11 @@ impl<T: Real> SsmSaved<T> {
 #[derive(Debug)]
 pub(crate) struct SsmScratch<T> {
     kernels: Scratch<T>,
-    grad_gated: Vec<T>,
-    grad_xz: Vec<T>,
-    grad_u: [Vec<T>; 2],
-    grad_delta: [Vec<T>; 2],
-    grad_x_dbl: [Vec<T>; 2],
+    grad_gated: Buffer<T>,
+    grad_xz: Buffer<T>,
+    grad_u: [Buffer<T>; 2],
+    grad_delta: [Buffer<T>; 2],
+    grad_x_dbl: [Buffer<T>; 2],
 }
 
 impl<T: Real> SsmScratch<T> {
@@ -97,16 +97,16 @@ impl<T: Real> SsmScratch<T> {
     pub(crate) fn for_inference() -> Self {
         Self {
             kernels: Scratch::new(),
-            grad_gated: Vec::new(),
-            grad_xz: Vec::new(),
-            grad_u: [Vec::new(), Vec::new()],
-            grad_delta: [Vec::new(), Vec::new()],
-            grad_x_dbl: [Vec::new(), Vec::new()],
+            grad_gated: Buffer::default(),
+            grad_xz: Buffer::default(),
+            grad_u: [Buffer::default(), Buffer::default()],
+            grad_delta: [Buffer::default(), Buffer::default()],
+            grad_x_dbl: [Buffer::default(), Buffer::default()],
         }
     }
 
     pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
-        let activation = |n: usize| zeros(batch * c.seq_len() * n);
+        let activation = |n: usize| Buffer::zeros(batch * c.seq_len() * n);
         let e = c.d_inner();
         let pair = |n: usize| [activation(n), activation(n)];
         Self {
@@ -319,7 +319,7 @@ impl BidirectionalSsm {
         let grads = conv::Grads { x, directions: &mut directions };
         let operands = [self.orders[0].conv(params), self.orders[1].conv(params)];
         let args = self.conv_args::<B::Elem>(c, &operands, &saved.xz, rows);
-        let grad_outs = [scratch.grad_u[0].as_slice(), scratch.grad_u[1].as_slice()];
+        let grad_outs = [&*scratch.grad_u[0], &*scratch.grad_u[1]];
         B::causal_conv1d_backward(&args, &grad_outs, grads, &mut scratch.kernels)?;
         Ok(())
     }
@@ -344,9 +344,9 @@ impl BidirectionalSsm {
     fn scan_directions<'a, T: Real>(
         &self,
         net: Net<'a, T>,
-        u: &'a [Vec<T>; 2],
-        x_dbl: &'a [Vec<T>; 2],
-        delta_raw: &'a [Vec<T>; 2],
+        u: &'a [Buffer<T>; 2],
+        x_dbl: &'a [Buffer<T>; 2],
+        delta_raw: &'a [Buffer<T>; 2],
     ) -> [scan::Direction<'a, T>; 2] {
         let Net { c, params } = net;
         let (width, r, n) = (c.x_proj_width(), c.delta_rank(), c.d_state);

@@ -141,8 +141,8 @@ impl<B: Backend> Dis<B> {
                 Some((hidden, _)) => &activations.hidden[hidden],
                 None => &activations.embed.tokens,
             },
-            skip: self.skip_of(i).map(|shallow| activations.hidden[shallow].as_slice()),
-            residual: before.map(|(_, residual)| activations.residual[residual].as_slice()),
+            skip: self.skip_of(i).map(|shallow| &*activations.hidden[shallow]),
+            residual: before.map(|(_, residual)| &*activations.residual[residual]),
             drop_path: drop_path(input, i),
             condition: &activations.embed.condition,
         };
@@ -226,15 +226,15 @@ impl<B: Backend> Dis<B> {
             let block_input = BlockInput {
                 batch,
                 hidden: if i == 0 { &embed.tokens } else { &hidden[i - 1] },
-                skip: skip.map(|shallow| hidden[shallow].as_slice()),
-                residual: (i > 0).then(|| residual[i - 1].as_slice()),
+                skip: skip.map(|shallow| &*hidden[shallow]),
+                residual: (i > 0).then(|| &*residual[i - 1]),
                 drop_path: drop_path(input, i),
                 condition: &embed.condition,
             };
             let block_grads = BlockGrads {
                 hidden: &mut travelling.hidden,
                 residual: &mut travelling.residual,
-                skip: skip.map(|shallow| travelling.skips[shallow].as_mut_slice()),
+                skip: skip.map(|shallow| &mut *travelling.skips[shallow]),
                 condition: &mut travelling.condition,
                 params: grads,
             };

@@ -16,7 +16,7 @@ use crate::linear::{Linear, add_column_sums};
 use crate::net::Net;
 use crate::params::ParamLayout;
 use ssm_kernels::patchify::{Inner, Shape as PatchShape};
-use ssm_kernels::{Backend, Mat, MatMut, Real, Scratch, Write};
+use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, Scratch, Write};
 use std::ops::Range;
 
 /// Parameters of the embeddings.
@@ -33,28 +33,28 @@ pub(crate) struct Embed {
 #[derive(Debug, Default)]
 pub(crate) struct EmbedSaved<T> {
     /// `[B, L, C P P]`, zero in the leading tokens.
-    patches: Vec<T>,
+    patches: Buffer<T>,
     /// `[B, D]`, cosines and sines.
-    phases: Vec<T>,
+    phases: Buffer<T>,
     /// `[B, 4D]`, before SiLU.
-    time_hidden: Vec<T>,
+    time_hidden: Buffer<T>,
     /// `[B, 4D]`.
-    time_silu: Vec<T>,
+    time_silu: Buffer<T>,
     /// `[B, D]`.
-    pub(crate) time: Vec<T>,
+    pub(crate) time: Buffer<T>,
     /// `[B, D]`, time plus label.
-    sum: Vec<T>,
+    sum: Buffer<T>,
     /// `[B, D]`, SiLU of the above.
-    pub(crate) condition: Vec<T>,
+    pub(crate) condition: Buffer<T>,
     /// `[B, L, D]`.
-    pub(crate) tokens: Vec<T>,
+    pub(crate) tokens: Buffer<T>,
     /// Working memory of the gradient pass.
     scratch: Scratch<T>,
 }
 
 impl<T: Real> EmbedSaved<T> {
     pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * n];
+        let zeros = |n: usize| Buffer::zeros(batch * n);
         let (d, l) = (c.hidden_size, c.seq_len());
         Self {
             patches: zeros(l * c.channels * c.patch_size.pow(2)),
@@ -125,7 +125,7 @@ impl Embed {
         }
         let phases = Mat::new(&saved.phases, batch, d);
         self.time[0].forward::<B>(params, phases, &mut saved.time_hidden)?;
-        for (y, &x) in saved.time_silu.iter_mut().zip(&saved.time_hidden) {
+        for (y, &x) in saved.time_silu.iter_mut().zip(saved.time_hidden.iter()) {
             *y = x.silu();
         }
         let hidden = Mat::new(&saved.time_silu, batch, 4 * d);
@@ -140,7 +140,7 @@ impl Embed {
                 }
             }
         }
-        for (y, &x) in saved.condition.iter_mut().zip(&saved.sum) {
+        for (y, &x) in saved.condition.iter_mut().zip(saved.sum.iter()) {
             *y = x.silu();
         }
         self.assemble_tokens::<B>(net, x, labels, saved)
@@ -218,7 +218,7 @@ impl Embed {
         B::gemm(grad_weight, Write::Accumulate, by_token.t(), patches)?;
 
         // From here `grad_condition` is the gradient of time plus label.
-        for (grad, &sum) in grad_condition.iter_mut().zip(&saved.sum) {
+        for (grad, &sum) in grad_condition.iter_mut().zip(saved.sum.iter()) {
             *grad *= sum.silu_slope();
         }
         if let (Some(table), Some(labels)) = (&self.label_table, labels) {
@@ -271,7 +271,7 @@ impl Embed {
         let grad_hidden = saved.scratch.take(batch * 4 * d);
         let out = MatMut::new(grad_hidden, batch, 4 * d);
         self.time[1].backward_input::<B>(params, grad_time, Write::Overwrite, out)?;
-        for (grad, &x) in grad_hidden.iter_mut().zip(&saved.time_hidden) {
+        for (grad, &x) in grad_hidden.iter_mut().zip(saved.time_hidden.iter()) {
             *grad *= x.silu_slope();
         }
         let grad_hidden = Mat::new(grad_hidden, batch, 4 * d);

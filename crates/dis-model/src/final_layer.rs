@@ -17,7 +17,7 @@ use crate::net::Net;
 use crate::params::ParamLayout;
 use crate::ssm_block::rms_shape;
 use ssm_kernels::patchify::{Inner, Shape as PatchShape};
-use ssm_kernels::{Backend, Mat, MatMut, Real, Scratch, Write};
+use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, Scratch, Write};
 use ssm_kernels::{add_rms_norm as rms, layer_norm_modulate as modulate};
 use std::ops::Range;
 
@@ -33,24 +33,24 @@ pub(crate) struct FinalLayer {
 #[derive(Debug)]
 pub(crate) struct FinalSaved<T> {
     /// `[B, L, D]`.
-    residual: Vec<T>,
+    residual: Buffer<T>,
     /// `[B, L]`.
-    rstd: Vec<T>,
+    rstd: Buffer<T>,
     /// `[B, L, D]`.
-    normed: Vec<T>,
+    normed: Buffer<T>,
     /// `[B, 2D]`.
-    modulation: Vec<T>,
+    modulation: Buffer<T>,
     /// `[B, L, 2]`.
-    stats: Vec<T>,
+    stats: Buffer<T>,
     /// `[B, L, D]`.
-    modulated: Vec<T>,
+    modulated: Buffer<T>,
     /// `[B, L, P P C_out]`.
-    pub(crate) tokens: Vec<T>,
+    pub(crate) tokens: Buffer<T>,
 }
 
 impl<T: Real> FinalSaved<T> {
     pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * n];
+        let zeros = |n: usize| Buffer::zeros(batch * n);
         let (l, d) = (c.seq_len(), c.hidden_size);
         Self {
             residual: zeros(l * d),
@@ -68,15 +68,15 @@ impl<T: Real> FinalSaved<T> {
 #[derive(Debug)]
 pub(crate) struct FinalScratch<T> {
     kernels: Scratch<T>,
-    grad_tokens: Vec<T>,
-    grad_modulated: Vec<T>,
-    grad_normed: Vec<T>,
-    grad_modulation: Vec<T>,
+    grad_tokens: Buffer<T>,
+    grad_modulated: Buffer<T>,
+    grad_normed: Buffer<T>,
+    grad_modulation: Buffer<T>,
 }
 
 impl<T: Real> FinalScratch<T> {
     pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| vec![T::ZERO; batch * n];
+        let zeros = |n: usize| Buffer::zeros(batch * n);
         let (l, d) = (c.seq_len(), c.hidden_size);
         Self {
             kernels: Scratch::new(),
@@ -200,7 +200,7 @@ impl FinalLayer {
         self.linear.backward_input::<B>(params, grad_tokens, Write::Overwrite, grad_x)?;
 
         let args = self.modulate_args(c, batch, &saved.normed, &saved.modulation);
-        let modulation = self.modulation.is_some().then_some(grad_modulation.as_mut_slice());
+        let modulation = self.modulation.is_some().then_some(&mut **grad_modulation);
         let parts = modulate::Grads { x: grad_normed, modulation };
         B::layer_norm_modulate_backward(&args, &saved.stats, grad_modulated, parts, kernels)?;
         if let Some(linear) = &self.modulation {

@@ -84,7 +84,7 @@ pub fn init(
     options: &InitOptions,
     seed: u64,
 ) -> Vec<f32> {
-    let mut arena = ssm_kernels::zeros(layout.len());
+    let mut arena = vec![0.0; layout.len()];
     let mut rest = arena.as_mut_slice();
     let mut parts = Vec::new();
     for param in layout.iter() {

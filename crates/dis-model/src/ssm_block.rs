@@ -21,7 +21,7 @@ use crate::linear::{
 };
 use crate::net::Net;
 use crate::params::ParamLayout;
-use ssm_kernels::{Backend, Mat, MatMut, Real, Scratch, Write, zeros};
+use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, Scratch, Write};
 use ssm_kernels::{add_rms_norm as rms, layer_norm_modulate as modulate};
 use std::ops::Range;
 
@@ -51,19 +51,19 @@ pub(crate) struct SsmBlock {
 #[derive(Debug)]
 pub(crate) struct BlockSaved<T> {
     /// `[B, L, D]`, output of the skip connection; empty where there is none.
-    joined: Vec<T>,
+    joined: Buffer<T>,
     /// `[B, L]` reciprocal root mean squares, or `[B, L, 2]` means and reciprocal deviations.
-    stats: Vec<T>,
+    stats: Buffer<T>,
     /// `[B, 2D]`; empty without modulation.
-    modulation: Vec<T>,
+    modulation: Buffer<T>,
     /// `[B, L, D]`.
-    normed: Vec<T>,
+    normed: Buffer<T>,
     ssm: SsmSaved<T>,
 }
 
 impl<T: Real> BlockSaved<T> {
     pub(crate) fn new(c: &DisConfig, batch: usize, has_skip: bool, scan_states: usize) -> Self {
-        let zeros = |n: usize| zeros(batch * n);
+        let zeros = |n: usize| Buffer::zeros(batch * n);
         let (l, d) = (c.seq_len(), c.hidden_size);
         let modulated = c.conditioning == Conditioning::Adaln;
         Self {
@@ -82,11 +82,11 @@ pub(crate) struct BlockScratch<T> {
     pub(crate) ssm: SsmScratch<T>,
     kernels: Scratch<T>,
     /// `[B, L, D]`.
-    grad_normed: Vec<T>,
+    grad_normed: Buffer<T>,
     /// `[B, L, D]`.
-    grad_joined: Vec<T>,
+    grad_joined: Buffer<T>,
     /// `[B, 2D]`.
-    grad_modulation: Vec<T>,
+    grad_modulation: Buffer<T>,
 }
 
 impl<T: Real> BlockScratch<T> {
@@ -94,20 +94,20 @@ impl<T: Real> BlockScratch<T> {
         Self {
             ssm: SsmScratch::for_inference(),
             kernels: Scratch::new(),
-            grad_normed: Vec::new(),
-            grad_joined: Vec::new(),
-            grad_modulation: Vec::new(),
+            grad_normed: Buffer::default(),
+            grad_joined: Buffer::default(),
+            grad_modulation: Buffer::default(),
         }
     }
 
     pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
-        let activation = || zeros(batch * c.seq_len() * c.hidden_size);
+        let activation = || Buffer::zeros(batch * c.seq_len() * c.hidden_size);
         Self {
             ssm: SsmScratch::for_training(c, batch),
             kernels: Scratch::new(),
             grad_normed: activation(),
             grad_joined: activation(),
-            grad_modulation: zeros(batch * 2 * c.hidden_size),
+            grad_modulation: Buffer::zeros(batch * 2 * c.hidden_size),
         }
     }
 }
@@ -178,7 +178,7 @@ impl SsmBlock {
         let hidden = match input.skip {
             Some(skip) => {
                 self.join::<B>(net, input.hidden, skip, joined)?;
-                joined.as_slice()
+                &**joined
             }
             None => input.hidden,
         };
@@ -226,7 +226,7 @@ impl SsmBlock {
         )?;
         let mut joined = std::mem::take(&mut scratch.grad_joined);
         let (target, skip) = match (input.skip, grads.skip.take()) {
-            (Some(shallow), Some(grad)) => (joined.as_mut_slice(), Some((shallow, grad))),
+            (Some(shallow), Some(grad)) => (&mut *joined, Some((shallow, grad))),
             _ => (&mut *grads.hidden, None),
         };
         self.backward_norm::<B>(

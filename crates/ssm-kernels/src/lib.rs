@@ -37,7 +37,7 @@ pub use backend::{Backend, Cpu, CpuBf16, Reference};
 pub use error::KernelError;
 pub use gemm::{Precision, Write};
 pub use matrix::{Mat, MatMut};
-pub use memory::zeros;
+pub use memory::Buffer;
 pub use real::Real;
 pub use scratch::Scratch;
 pub use simd::InstructionSet;

@@ -1,23 +1,21 @@
 //! Memory that outlives a call.
 
-use crate::memory::zeros;
+use crate::memory::Buffer;
 use crate::real::Real;
 
 /// A buffer that only grows, so that steady-state calls neither allocate nor fault pages in.
 #[derive(Debug, Default)]
-pub struct Scratch<T>(Vec<T>);
+pub struct Scratch<T>(Option<Buffer<T>>);
 
 impl<T: Real> Scratch<T> {
     /// No memory yet.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(None)
     }
 
     /// `len` elements of unspecified content.
     pub fn take(&mut self, len: usize) -> &mut [T] {
-        if self.0.len() < len {
-            self.0 = zeros(len);
-        }
-        &mut self.0[..len]
+        let buffer = self.0.take().filter(|buffer| buffer.len() >= len);
+        &mut self.0.insert(buffer.unwrap_or_else(|| Buffer::zeros(len)))[..len]
     }
 }

@@ -14,7 +14,7 @@ use diffusion::{ImageLayout, LossBatch, Objective, draw_training_noise};
 use dis_model::{Activations, Dis, Input, ModelError, ParamLayout};
 use philox::{Draws, Purpose};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
-use ssm_kernels::{Backend, Cpu, zeros};
+use ssm_kernels::{Backend, Buffer, Cpu};
 use std::ops::Range;
 
 /// Added to the gradient norm when clipping, as PyTorch's clipping does.
@@ -63,9 +63,8 @@ pub struct RunState {
 impl RunState {
     /// The state before the first step.
     pub fn new(params: Vec<f32>) -> Self {
-        let (m, v, mut ema) = (zeros(params.len()), zeros(params.len()), zeros(params.len()));
-        ema.copy_from_slice(&params);
-        Self { step: 0, samples_seen: 0, params, m, v, ema }
+        let zeros = vec![0.0; params.len()];
+        Self { step: 0, samples_seen: 0, ema: params.clone(), params, m: zeros.clone(), v: zeros }
     }
 }
 
@@ -127,7 +126,7 @@ pub struct Stepper {
     config: StepConfig,
     no_decay: Vec<Range<usize>>,
     activations: Activations<f32>,
-    grads: Vec<f32>,
+    grads: Buffer<f32>,
     noise: Vec<f32>,
     x_t: Vec<f32>,
     grad_output: Vec<f32>,
@@ -152,7 +151,7 @@ impl Stepper {
         Self {
             no_decay: dis.layout().no_decay(),
             activations: Activations::for_training(&dis, micro),
-            grads: zeros(dis.layout().len()),
+            grads: Buffer::zeros(dis.layout().len()),
             noise: image.clone(),
             x_t: image,
             grad_output: vec![0.0; micro * c.output_len()],

@@ -3,8 +3,8 @@
 use diffusion::{ImageLayout, LossBatch, NoiseSchedule, Objective, ObjectiveKind};
 use dis_model::init::{InitOptions, init};
 use dis_model::{Activations, Dis, DisConfig, Input, ModelError, counts};
-use ssm_kernels::Backend;
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
+use ssm_kernels::{Backend, Buffer};
 
 /// One network, one batch, on backend `B`.
 pub struct Workload<B> {
@@ -29,7 +29,7 @@ struct Training {
     objective: Objective,
     activations: Activations<f32>,
     grad_output: Vec<f32>,
-    grads: Vec<f32>,
+    grads: Buffer<f32>,
     m: Vec<f32>,
     v: Vec<f32>,
     ema: Vec<f32>,
@@ -60,7 +60,7 @@ impl Training {
             objective: Objective::new(kind, &schedule),
             activations: Activations::for_training(dis, images),
             grad_output: vec![0.0; images * c.output_len()],
-            grads: vec![0.0; params.len()],
+            grads: Buffer::zeros(params.len()),
             m: vec![0.0; params.len()],
             v: vec![0.0; params.len()],
             ema: params.to_vec(),

@@ -113,7 +113,7 @@ pub(super) fn load(dir: &Path, layout: &ParamLayout) -> Result<Loaded, Checkpoin
     check_lengths(dir, &manifest)?;
     check_tables(dir, &manifest, layout)?;
 
-    let arena = || ssm_kernels::zeros(layout.len());
+    let arena = || vec![0.0; layout.len()];
     let read = |name: &str, arenas: &mut [(&str, &mut [f32])]| {
         read_tensors(&dir.join(name), Some(record(dir, &manifest, name)?), layout, arenas)
     };

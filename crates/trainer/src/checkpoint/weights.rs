@@ -91,7 +91,7 @@ fn load_file(path: &Path, record: Option<&FileRecord>) -> Result<Weights, Checkp
     // Compared before the arena is allocated, so that no file makes us allocate more than it holds.
     let tensors = header.tensors.iter().map(|tensor| (&*tensor.name, &*tensor.shape));
     compare_whole(path, record, tensors, &layout, &[""])?;
-    let mut values = ssm_kernels::zeros(layout.len());
+    let mut values = vec![0.0; layout.len()];
     read_tensors(path, record, &layout, &mut [("", &mut values)])?;
     let step = header.metadata.get("step").and_then(|step| step.parse().ok());
     Ok(Weights { file: path.into(), step, dis_config, layout, values, rejected: Vec::new() })
