@@ -21,13 +21,14 @@ pub use scan::Scan;
 pub use turns::{Timing, Turns};
 
 use philox::{Draws, Purpose};
+use ssm_kernels::Buffer;
 
 /// Images of a batch in every case that PyTorch has too.
 pub const BATCH: usize = 8;
 
 /// Repeatable normal numbers.
-pub fn random(seed: u64, len: usize) -> Vec<f32> {
-    let mut values = vec![0.0; len];
+pub fn random(seed: u64, len: usize) -> Buffer<f32> {
+    let mut values = Buffer::zeros(len);
     Draws::new(seed, Purpose::SyntheticData, 0).fill_normal(&mut values);
     values
 }

@@ -1,7 +1,7 @@
 //! The matrix products of the blocks of DiS-S/2, width 384, as the network makes them.
 
 use crate::{BATCH, random};
-use ssm_kernels::{Backend, Cpu, KernelError, Mat, MatMut, Write};
+use ssm_kernels::{Backend, Buffer, Cpu, KernelError, Mat, MatMut, Write};
 
 /// Tokens of a batch: 256 patches and the time token of each image.
 pub const ROWS: usize = BATCH * 257;
@@ -41,11 +41,11 @@ pub struct Product {
     outputs: usize,
     /// Lengths of the rows that `X` and `W` are columns of.
     strides: [usize; 2],
-    x: Vec<f32>,
-    w: Vec<f32>,
-    y: Vec<f32>,
-    dx: Vec<f32>,
-    dw: Vec<f32>,
+    x: Buffer<f32>,
+    w: Buffer<f32>,
+    y: Buffer<f32>,
+    dx: Buffer<f32>,
+    dw: Buffer<f32>,
 }
 
 impl Product {
@@ -78,8 +78,8 @@ impl Product {
             x: random(1, x),
             w: random(2, w),
             y: random(3, ROWS * outputs),
-            dx: vec![0.0; x],
-            dw: vec![0.0; w],
+            dx: Buffer::zeros(x),
+            dw: Buffer::zeros(w),
         }
     }
 

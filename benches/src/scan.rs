@@ -4,7 +4,7 @@ use crate::{BATCH, random};
 use ssm_kernels::selective_scan::{
     Args, Direction, DirectionGrads, Grads, Kept, KeptMut, Output, Shape,
 };
-use ssm_kernels::{Backend, Cpu, KernelError, Mat, MatMut, ScanOrder, Scratch};
+use ssm_kernels::{Backend, Buffer, Cpu, KernelError, Mat, MatMut, ScanOrder, Scratch};
 
 const SHAPE: Shape = Shape { batch: BATCH, seq_len: 257, channels: 768, states: 16 };
 const ROWS: usize = SHAPE.batch * SHAPE.seq_len;
@@ -14,34 +14,34 @@ const ORDERS: [ScanOrder; 2] = [ScanOrder::LeftToRight, ScanOrder::RightToLeft];
 /// Scans of 8 images, 257 tokens, 768 channels, 16 states.
 pub struct Scan {
     operands: Operands,
-    gated: Vec<f32>,
-    pre_gate: Vec<f32>,
-    states: Vec<f32>,
-    grad_gated: Vec<f32>,
+    gated: Buffer<f32>,
+    pre_gate: Buffer<f32>,
+    states: Buffer<f32>,
+    grad_gated: Buffer<f32>,
     grads: [OrderGrads; 2],
-    grad_z: Vec<f32>,
+    grad_z: Buffer<f32>,
     scratch: Scratch<f32>,
 }
 
 /// Both orders read the same ones.
 struct Operands {
-    u: Vec<f32>,
-    delta: Vec<f32>,
-    bc: Vec<f32>,
-    z: Vec<f32>,
+    u: Buffer<f32>,
+    delta: Buffer<f32>,
+    bc: Buffer<f32>,
+    z: Buffer<f32>,
     a_log: Vec<f32>,
-    d_skip: Vec<f32>,
+    d_skip: Buffer<f32>,
     delta_bias: Vec<f32>,
 }
 
 /// Gradients of one order's operands.
 struct OrderGrads {
-    u: Vec<f32>,
-    delta: Vec<f32>,
-    bc: Vec<f32>,
-    a_log: Vec<f32>,
-    d_skip: Vec<f32>,
-    delta_bias: Vec<f32>,
+    u: Buffer<f32>,
+    delta: Buffer<f32>,
+    bc: Buffer<f32>,
+    a_log: Buffer<f32>,
+    d_skip: Buffer<f32>,
+    delta_bias: Buffer<f32>,
 }
 
 impl Operands {
@@ -79,12 +79,12 @@ impl Operands {
 impl OrderGrads {
     fn new() -> Self {
         Self {
-            u: vec![0.0; ACTIVATION],
-            delta: vec![0.0; ACTIVATION],
-            bc: vec![0.0; ROWS * 2 * SHAPE.states],
-            a_log: vec![0.0; SHAPE.channels * SHAPE.states],
-            d_skip: vec![0.0; SHAPE.channels],
-            delta_bias: vec![0.0; SHAPE.channels],
+            u: Buffer::zeros(ACTIVATION),
+            delta: Buffer::zeros(ACTIVATION),
+            bc: Buffer::zeros(ROWS * 2 * SHAPE.states),
+            a_log: Buffer::zeros(SHAPE.channels * SHAPE.states),
+            d_skip: Buffer::zeros(SHAPE.channels),
+            delta_bias: Buffer::zeros(SHAPE.channels),
         }
     }
 
@@ -106,12 +106,12 @@ impl Scan {
     pub fn new() -> Self {
         Self {
             operands: Operands::new(),
-            gated: vec![0.0; ACTIVATION],
-            pre_gate: vec![0.0; ACTIVATION],
-            states: vec![0.0; Cpu::selective_scan_states_len(SHAPE, ORDERS.len())],
+            gated: Buffer::zeros(ACTIVATION),
+            pre_gate: Buffer::zeros(ACTIVATION),
+            states: Buffer::zeros(Cpu::selective_scan_states_len(SHAPE, ORDERS.len())),
             grad_gated: random(6, ACTIVATION),
             grads: [OrderGrads::new(), OrderGrads::new()],
-            grad_z: vec![0.0; ACTIVATION],
+            grad_z: Buffer::zeros(ACTIVATION),
             scratch: Scratch::new(),
         }
     }
@@ -160,7 +160,7 @@ impl Scan {
         let args = self.operands.args(&directions);
         let mut grad_views = self.grads.each_mut().map(OrderGrads::views);
         let z = MatMut::new(&mut self.grad_z, ROWS, SHAPE.channels);
-        let grads = Grads { directions: &mut grad_views, z };
+        let grads = Grads { directions: &mut grad_views, z, gated: &mut self.gated };
         let kept = Kept { pre_gate: &self.pre_gate, states: &self.states };
         Cpu::selective_scan_backward(&args, kept, &self.grad_gated, grads, &mut self.scratch)
     }
@@ -174,7 +174,7 @@ mod tests {
     fn both_passes_run_and_keeping_changes_nothing() {
         let mut scan = Scan::new();
         scan.forward().unwrap();
-        let plain = scan.gated.clone();
+        let plain = scan.gated.to_vec();
         scan.forward_keeping().unwrap();
         assert!(plain == scan.gated && plain.iter().all(|y| y.is_finite()));
         scan.backward().unwrap();

@@ -67,7 +67,7 @@ impl<T: Real> Activations<T> {
     pub fn for_inference<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
         let c = dis.config();
         let sizes = [1, c.n_in_blocks() + 2, 2];
-        Self::new(c, batch, sizes, 0, BlockScratch::for_inference(), None)
+        Self::new(c, batch, sizes, 0, BlockScratch::for_inference(c, batch), None)
     }
 
     fn new(

@@ -53,12 +53,8 @@ pub(crate) struct SsmSaved<T> {
     u: [Buffer<T>; 2],
     /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`.
     x_dbl: [Buffer<T>; 2],
-    /// Per order `[B, L, E]`.
-    delta_raw: [Buffer<T>; 2],
     /// `[B, L, E]`: sum of the scans before the gate.
     pre_gate: Buffer<T>,
-    /// `[B, L, E]`.
-    gated: Buffer<T>,
     /// States on the way of both scans, as the backend keeps them.
     states: Buffer<T>,
 }
@@ -73,9 +69,7 @@ impl<T: Real> SsmSaved<T> {
             xz: activation(2 * e),
             u: pair(e),
             x_dbl: pair(c.x_proj_width()),
-            delta_raw: pair(e),
             pre_gate: activation(e),
-            gated: activation(e),
             states: Buffer::zeros(scan_states),
         }
     }
@@ -85,6 +79,10 @@ impl<T: Real> SsmSaved<T> {
 #[derive(Debug)]
 pub(crate) struct SsmScratch<T> {
     kernels: Scratch<T>,
+    /// Per order `[B, L, E]`. A product of short sums: the gradient pass makes it again.
+    delta_raw: [Buffer<T>; 2],
+    /// `[B, L, E]`. The gradient pass makes it again.
+    gated: Buffer<T>,
     grad_gated: Buffer<T>,
     grad_xz: Buffer<T>,
     grad_u: [Buffer<T>; 2],
@@ -94,9 +92,12 @@ pub(crate) struct SsmScratch<T> {
 
 impl<T: Real> SsmScratch<T> {
     /// Memory of the value pass alone.
-    pub(crate) fn for_inference() -> Self {
+    pub(crate) fn for_inference(c: &DisConfig, batch: usize) -> Self {
+        let activation = || Buffer::zeros(batch * c.seq_len() * c.d_inner());
         Self {
             kernels: Scratch::new(),
+            delta_raw: [activation(), activation()],
+            gated: activation(),
             grad_gated: Buffer::default(),
             grad_xz: Buffer::default(),
             grad_u: [Buffer::default(), Buffer::default()],
@@ -111,6 +112,8 @@ impl<T: Real> SsmScratch<T> {
         let pair = |n: usize| [activation(n), activation(n)];
         Self {
             kernels: Scratch::new(),
+            delta_raw: pair(e),
+            gated: activation(e),
             grad_gated: activation(e),
             grad_xz: activation(2 * e),
             grad_u: pair(e),
@@ -176,7 +179,7 @@ impl BidirectionalSsm {
         out: &mut [B::Elem],
     ) -> Result<(), ModelError> {
         let Net { c, params } = net;
-        let (d, e, r) = (c.hidden_size, c.d_inner(), c.delta_rank());
+        let (d, e) = (c.hidden_size, c.d_inner());
         let rows = input.len() / d;
         self.in_proj.forward::<B>(params, Mat::new(input, rows, d), &mut saved.xz)?;
         let [first, second] = &mut saved.u;
@@ -186,16 +189,14 @@ impl BidirectionalSsm {
         for (i, order) in self.orders.iter().enumerate() {
             let u = Mat::new(&saved.u[i], rows, e);
             order.x_proj.forward::<B>(params, u, &mut saved.x_dbl[i])?;
-            let delta_r = Mat::columns(&saved.x_dbl[i], rows, c.x_proj_width(), 0, r);
-            let weight = Mat::new(&params[order.delta_weight.clone()], e, r);
-            let delta_raw = MatMut::new(&mut saved.delta_raw[i], rows, e);
-            B::gemm(delta_raw, Write::Overwrite, delta_r, weight.t())?;
         }
-        let SsmSaved { xz, u, x_dbl, delta_raw, pre_gate, gated, states } = saved;
+        self.project_delta::<B>(net, &saved.x_dbl, &mut scratch.delta_raw)?;
+        let SsmSaved { xz, u, x_dbl, pre_gate, states } = saved;
+        let SsmScratch { kernels, delta_raw, gated, .. } = scratch;
         let directions = self.scan_directions(net, u, x_dbl, delta_raw);
         let args = scan_args(c, &directions, xz, rows);
         let kept = keep.then_some(scan::KeptMut { pre_gate, states });
-        B::selective_scan(&args, scan::Output { gated, kept }, &mut scratch.kernels)?;
+        B::selective_scan(&args, scan::Output { gated, kept }, kernels)?;
         self.out_proj.forward::<B>(params, Mat::new(gated, rows, e), out)
     }
 
@@ -214,10 +215,11 @@ impl BidirectionalSsm {
         let (d, e) = (c.hidden_size, c.d_inner());
         let rows = input.len() / d;
         let grad_out = Mat::new(grad_out, rows, d);
-        self.out_proj.backward_params::<B>(Mat::new(&saved.gated, rows, e), grad_out, grads)?;
         let grad_gated = MatMut::new(&mut scratch.grad_gated, rows, e);
         self.out_proj.backward_input::<B>(params, grad_out, Write::Overwrite, grad_gated)?;
+        self.project_delta::<B>(net, &saved.x_dbl, &mut scratch.delta_raw)?;
         self.backward_scan::<B>(net, saved, grads, scratch, rows)?;
+        self.out_proj.backward_params::<B>(Mat::new(&scratch.gated, rows, e), grad_out, grads)?;
         for i in 0..2 {
             self.backward_projections::<B>(net, saved, grads, scratch, rows, i)?;
         }
@@ -226,6 +228,24 @@ impl BidirectionalSsm {
         self.in_proj.backward_params::<B>(Mat::new(input, rows, d), grad_xz, grads)?;
         let grad_input = MatMut::new(grad_input, rows, d);
         self.in_proj.backward_input::<B>(params, grad_xz, Write::Overwrite, grad_input)
+    }
+
+    /// `delta_raw` of both orders.
+    fn project_delta<B: Backend>(
+        &self,
+        net: Net<'_, B::Elem>,
+        x_dbl: &[Buffer<B::Elem>; 2],
+        delta_raw: &mut [Buffer<B::Elem>; 2],
+    ) -> Result<(), ModelError> {
+        let Net { c, params } = net;
+        let (e, r, width) = (c.d_inner(), c.delta_rank(), c.x_proj_width());
+        for ((order, x_dbl), delta_raw) in self.orders.iter().zip(x_dbl).zip(delta_raw) {
+            let rows = x_dbl.len() / width;
+            let delta_r = Mat::columns(x_dbl, rows, width, 0, r);
+            let weight = Mat::new(&params[order.delta_weight.clone()], e, r);
+            B::gemm(MatMut::new(delta_raw, rows, e), Write::Overwrite, delta_r, weight.t())?;
+        }
+        Ok(())
     }
 
     /// Gradients of `z`, `u`, `delta_raw`, `B`, `C` and the scan's own parameters.
@@ -246,7 +266,16 @@ impl BidirectionalSsm {
             .get_disjoint_mut([a0, d0, b0, a1, d1, b1])
             .unwrap_or_else(|_| unreachable!("parameters of a layout do not overlap"));
         let [a0, d0, b0, a1, d1, b1] = parameters;
-        let SsmScratch { kernels, grad_gated, grad_xz, grad_u, grad_delta, grad_x_dbl } = scratch;
+        let SsmScratch {
+            kernels,
+            delta_raw,
+            gated,
+            grad_gated,
+            grad_xz,
+            grad_u,
+            grad_delta,
+            grad_x_dbl,
+        } = scratch;
         let [u0, u1] = grad_u;
         let [delta0, delta1] = grad_delta;
         let [x_dbl0, x_dbl1] = grad_x_dbl;
@@ -260,8 +289,8 @@ impl BidirectionalSsm {
                 delta_bias,
             });
         let z = MatMut::columns(grad_xz, rows, 2 * e, e, e);
-        let grads = scan::Grads { directions: &mut directions, z };
-        let operands = self.scan_directions(net, &saved.u, &saved.x_dbl, &saved.delta_raw);
+        let grads = scan::Grads { directions: &mut directions, z, gated };
+        let operands = self.scan_directions(net, &saved.u, &saved.x_dbl, delta_raw);
         let args = scan_args(c, &operands, &saved.xz, rows);
         let kept = scan::Kept { pre_gate: &saved.pre_gate, states: &saved.states };
         B::selective_scan_backward(&args, kept, grad_gated, grads, kernels)?;

@@ -90,9 +90,9 @@ pub(crate) struct BlockScratch<T> {
 }
 
 impl<T: Real> BlockScratch<T> {
-    pub(crate) fn for_inference() -> Self {
+    pub(crate) fn for_inference(c: &DisConfig, batch: usize) -> Self {
         Self {
-            ssm: SsmScratch::for_inference(),
+            ssm: SsmScratch::for_inference(c, batch),
             kernels: Scratch::new(),
             grad_normed: Buffer::default(),
             grad_joined: Buffer::default(),

@@ -348,7 +348,7 @@ fn gradients_that_do_not_fit_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, channels: 5, states: 4 };
     let problem = Problem::new(shape, &[LeftToRight]);
     let states = cpu::states_len(shape, 1);
-    let whole = [30, states, 30, 30, 30, 8, 20, 5, 5, 5, 1];
+    let whole = [30, states, 30, 30, 30, 8, 20, 5, 5, 5, 30, 1];
     let names = [
         "pre_gate",
         "states",
@@ -360,6 +360,7 @@ fn gradients_that_do_not_fit_are_named() {
         "grads.d_skip",
         "grads.delta_bias",
         "grads.z",
+        "gated",
         "grads.directions",
     ];
     refuse_gradients(&problem, whole).expect("all operands fit");
@@ -372,9 +373,21 @@ fn gradients_that_do_not_fit_are_named() {
 }
 
 /// The gradient pass with operands of the given lengths; of matrices, columns.
-fn refuse_gradients(problem: &Problem, lengths: [usize; 11]) -> Result<(), KernelError> {
-    let [pre_gate, states, grad_gated, u, delta_raw, bc, a_log, d_skip, delta_bias, z, directions] =
-        lengths.map(|len| vec![0.0f32; 6 * len]);
+fn refuse_gradients(problem: &Problem, lengths: [usize; 12]) -> Result<(), KernelError> {
+    let [
+        pre_gate,
+        states,
+        grad_gated,
+        u,
+        delta_raw,
+        bc,
+        a_log,
+        d_skip,
+        delta_bias,
+        z,
+        gated,
+        directions,
+    ] = lengths.map(|len| vec![0.0f32; 6 * len]);
     let cut = |x: &[f32]| convert::<f32>(&vec![0.0; x.len() / 6]);
     let [mut u, mut delta_raw, mut a_log, mut d_skip, mut delta_bias] =
         [u, delta_raw, a_log, d_skip, delta_bias].map(|x| cut(&x));
@@ -389,8 +402,12 @@ fn refuse_gradients(problem: &Problem, lengths: [usize; 11]) -> Result<(), Kerne
         delta_bias: &mut delta_bias,
     };
     let mut all = [grads];
-    let grads =
-        Grads { directions: &mut all[..directions.len() / 6], z: MatMut::new(&mut z, 6, z_cols) };
+    let mut gated = cut(&gated);
+    let grads = Grads {
+        directions: &mut all[..directions.len() / 6],
+        z: MatMut::new(&mut z, 6, z_cols),
+        gated: &mut gated,
+    };
     problem.with_args(|args| {
         let kept = Kept { pre_gate: &cut(&pre_gate), states: &cut(&states) };
         cpu::backward(args, kept, &cut(&grad_gated), grads, &mut Scratch::new())

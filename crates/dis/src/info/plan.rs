@@ -4,6 +4,8 @@
 //! the kernels is left out: it grows with threads more than with images and is a few per cent.
 
 use dis_model::{Conditioning, DisConfig, Skip, counts};
+use ssm_kernels::selective_scan::Shape;
+use ssm_kernels::{Backend, Cpu};
 
 /// Bytes of one f32.
 const F32: u64 = 4;
@@ -59,14 +61,15 @@ fn activation_elements(c: &DisConfig, pass: Pass) -> u64 {
     match pass {
         Pass::Inference => {
             let joined = if c.skip == Skip::None { 0 } else { ld };
-            common + block + joined + (in_blocks + 2) * ld + 2 * ld
+            common + block + joined + (in_blocks + 2) * ld + 2 * ld + shared_by_blocks(c)
         }
         Pass::Training => {
             // Output and residual of every block, the joined operand of those with a skip.
-            let kept = blocks * (block + 2 * ld) + skips * ld;
+            let kept = blocks * (block + scan_states(c) + 2 * ld) + skips * ld;
             let head_gradients = head_tokens + 2 * ld + 2 * d;
             let travelling = 2 * ld + skips * ld + d;
-            common + kept + head_gradients + travelling + gradients_in_block(c)
+            let shared = shared_by_blocks(c) + gradients_in_block(c);
+            common + kept + head_gradients + travelling + shared
         }
     }
 }
@@ -79,8 +82,19 @@ fn saved_by_block(c: &DisConfig) -> u64 {
         Conditioning::Token => l,
         Conditioning::Adaln => 2 * l + 2 * d,
     };
-    // [x | z]; u and delta of both orders; the sum of the scans, gated and not.
-    l * (2 * e + 2 * e + 2 * e + 2 * e + 2 * x) + l * d + norm
+    // [x | z]; u of both orders; the sum of the scans; [delta_r | B | C] of both orders.
+    l * (2 * e + 2 * e + e + 2 * x) + l * d + norm
+}
+
+/// What the scans of one block keep for its gradient pass.
+fn scan_states(c: &DisConfig) -> u64 {
+    let (seq_len, channels, states) = (c.seq_len(), c.d_inner(), c.d_state);
+    Cpu::selective_scan_states_len(Shape { batch: 1, seq_len, channels, states }, 2) as u64
+}
+
+/// Buffers of both passes that blocks take turns with: delta of both orders, the gated output.
+fn shared_by_blocks(c: &DisConfig) -> u64 {
+    (c.seq_len() * 3 * c.d_inner()) as u64
 }
 
 /// Working memory of one block's gradient pass, shared by all.
@@ -96,11 +110,11 @@ mod tests {
     use dis_model::DisPreset;
 
     #[test]
-    fn training_memory_of_a_wide_network_is_nineteen_activations_a_block() {
+    fn training_memory_of_a_wide_network_is_twenty_two_activations_a_block() {
         let c = DisConfig::official(DisPreset::H, 32, 4, 2, 1000);
         let per_block = activation_elements(&c, Pass::Training) as f64
             / (c.n_blocks() * c.seq_len() * c.hidden_size) as f64;
-        assert!((19.0..21.5).contains(&per_block), "{per_block}");
+        assert!((21.5..23.5).contains(&per_block), "{per_block}");
         let ratio = activation_bytes(&c, Pass::Training) / activation_bytes(&c, Pass::Inference);
         assert!((10..40).contains(&ratio), "{ratio}");
     }

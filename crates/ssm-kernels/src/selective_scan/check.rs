@@ -39,7 +39,8 @@ pub(crate) fn check_backward<T>(
         check_direction_grads(args.shape, grads)?;
     }
     let Shape { batch, seq_len, channels, .. } = args.shape;
-    check_mat(OP, "grads.z", (grads.z.rows, grads.z.cols), (batch * seq_len, channels))
+    check_mat(OP, "grads.z", (grads.z.rows, grads.z.cols), (batch * seq_len, channels))?;
+    check_len(OP, "gated", grads.gated.len(), &activation)
 }
 
 /// Checks what both passes read and returns the shape of an activation.

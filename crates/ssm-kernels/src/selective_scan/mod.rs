@@ -121,11 +121,14 @@ pub struct DirectionGrads<'a, T> {
     pub delta_bias: &'a mut [T],
 }
 
-/// Gradients of all operands.
+/// What the gradient pass writes.
 #[derive(Debug)]
 pub struct Grads<'a, T> {
     /// One per entry of [`Args::directions`], in the same order.
     pub directions: &'a mut [DirectionGrads<'a, T>],
     /// `B L x E`, overwritten.
     pub z: MatMut<'a, T>,
+    /// `[B, L, E]`, overwritten: no gradient but the gated output once more, which costs nothing here
+    /// and need not be kept since the value pass.
+    pub gated: &'a mut [T],
 }

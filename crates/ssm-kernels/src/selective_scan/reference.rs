@@ -65,7 +65,9 @@ pub fn backward<T: Real>(
     for row in 0..shape.batch * shape.seq_len {
         for (e, grad_z) in grads.z.row_mut(row).iter_mut().enumerate() {
             let at = row * shape.channels + e;
-            *grad_z = grad_gated[at] * kept.pre_gate[at] * args.z.row(row)[e].silu_slope();
+            let z = args.z.row(row)[e];
+            *grad_z = grad_gated[at] * kept.pre_gate[at] * z.silu_slope();
+            grads.gated[at] = kept.pre_gate[at] * z.silu();
         }
     }
     for (direction, grads) in args.directions.iter().zip(grads.directions.iter_mut()) {

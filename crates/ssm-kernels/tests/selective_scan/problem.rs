@@ -58,6 +58,7 @@ pub(super) struct DirectionGradients<T> {
 pub(super) struct Gradients<T> {
     pub(super) directions: Vec<DirectionGradients<T>>,
     pub(super) z: Vec<T>,
+    pub(super) gated: Vec<T>,
 }
 
 pub(super) fn convert<T: Real>(x: &[f64]) -> Vec<T> {
@@ -230,8 +231,12 @@ impl Problem {
             })
             .collect();
         let mut z = nan(self.rows() * (channels + 2 * MARGIN));
-        let grads =
-            Grads { directions: &mut directions, z: mat_mut(&mut z, self.rows(), channels) };
+        let mut gated = nan(self.rows() * channels);
+        let grads = Grads {
+            directions: &mut directions,
+            z: mat_mut(&mut z, self.rows(), channels),
+            gated: &mut gated,
+        };
         let grad_gated = convert(&self.grad_gated);
         let kept = Kept { pre_gate: &values.pre_gate, states: &values.states };
         self.with_args(|args| run(args, kept, &grad_gated, grads, &mut dirty_scratch()))
@@ -252,7 +257,7 @@ impl Problem {
                 delta_bias,
             }
         });
-        Gradients { directions: directions.collect(), z: narrow(&z, channels) }
+        Gradients { directions: directions.collect(), z: narrow(&z, channels), gated }
     }
 
     /// Values and gradients by the definition in f64.
@@ -281,7 +286,10 @@ impl Problem {
 impl<T: Real> Gradients<T> {
     /// Every operand with its name.
     pub(super) fn named(&self) -> Vec<(String, &[T])> {
-        let mut named = vec![("z".to_string(), self.z.as_slice())];
+        let mut named = vec![
+            ("z".to_string(), self.z.as_slice()),
+            ("gated, made again".to_string(), self.gated.as_slice()),
+        ];
         for (k, grads) in self.directions.iter().enumerate() {
             for (name, values) in [
                 ("u", &grads.u),

@@ -55,6 +55,7 @@ pub(super) fn run(
         grads: &grads.directions.iter_mut().map(Outputs::new).collect::<Vec<_>>(),
         grad_z_stride: grads.z.row_stride,
         grad_z: Disjoint::new(grads.z.data),
+        gated: Disjoint::new(grads.gated),
     };
     let queue = Mutex::new(tasks);
     let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -105,6 +106,7 @@ struct Image<'a> {
     grad_gated: &'a [f32],
     grads: &'a [Outputs<'a>],
     grad_z: Disjoint<'a, f32>,
+    gated: Disjoint<'a, f32>,
     grad_z_stride: usize,
 }
 

@@ -121,10 +121,16 @@ impl Image<'_> {
             activation(self.grads[index].delta_raw.address()),
             activation(self.kept.pre_gate.as_ptr()),
             Rows::new(self.grad_z.address(), self.grad_z_stride),
+            activation(self.gated.address()),
         ];
-        // The gradient of the gate is written with the first scan order.
+        // The gradient of the gate and the gated output are written with the first scan order.
         let operands = if index == 0 { &operands } else { &operands[..6] };
         self.plan.prefetch(simd, direction.order, self.index, next, operands);
+        let (tile, block) = next;
+        let states = self.states_before(index, tile.index, block);
+        for state in states.as_chunks::<LANES>().0 {
+            simd.prefetch(state.as_ptr());
+        }
     }
 
     #[inline(always)]
@@ -160,7 +166,8 @@ impl Image<'_> {
         tokens
     }
 
-    /// Gradient of the output before the gate; writes the gradient of the gate where `write_z`.
+    /// Gradient of the output before the gate; writes the gradient of the gate and the gated output
+    /// where `write_z`.
     #[inline(always)]
     fn through_gate<S: Simd>(&self, simd: S, row: usize, block: usize, write_z: bool) -> S::V {
         let (channel, lanes) = (block * LANES, self.plan.lanes(block));
@@ -177,6 +184,9 @@ impl Image<'_> {
             // SAFETY: these are this task's channels of this task's image; the slice dies here.
             let grad_z = unsafe { self.grad_z.part(row * self.grad_z_stride + channel, lanes) };
             simd.store_part(grad, grad_z);
+            // SAFETY: as above, of another buffer.
+            let gated = unsafe { self.gated.part(at, lanes) };
+            simd.store_part(simd.mul(pre_gate, silu), gated);
         }
         simd.mul(simd.mul(grad_gated, silu), simd.splat(self.args.direction_sum))
     }
