@@ -85,10 +85,10 @@ macro_rules! multiply {
 ///
 /// The sums, then `$step` for every slab of `$slab` bytes.
 macro_rules! product {
-    ($name:ident, $parts:literal, $slab:literal, $($step:expr),+) => {
+    ($name:ident, $parts:literal, $slab:literal, [$($ahead:expr),+], $($step:expr),+) => {
         /// # Safety
-        /// The tiles must be configured, and `out` must point to 32 rows of 32 elements, `stride`
-        /// apart, that nobody else reaches.
+        /// The tiles must be configured, `out` must point to 32 rows of 32 elements, `stride` apart,
+        /// that nobody else reaches, and behind `a` and `b` their allocations must hold one slab more.
         pub(super) unsafe fn $name(
             a: &[Line],
             b: &[Line],
@@ -98,8 +98,8 @@ macro_rules! product {
         ) {
             let mut spare = [Line([0; PANEL]); 16];
             assert!(a.len() == b.len() && a.len() % ($parts * PART_LINES) == 0 && !a.is_empty());
-            // SAFETY: `a` and `b` hold as many whole slabs as the loop has rounds, and `out` is as
-            // the contract says.
+            // SAFETY: `a` and `b` hold as many whole slabs as the loop has rounds, the loads ahead
+            // stay in one more, and `out` is as the contract says.
             unsafe {
                 asm!(
                     "test {overwrite:e}, {overwrite:e}",
@@ -115,12 +115,14 @@ macro_rules! product {
                     "tilezero tmm2",
                     "tilezero tmm3",
                     "3:",
+                    $($ahead,)+
+                    "4:",
                     $($step,)+
                     "tilestored [{spare} + {line}*1], tmm4",
                     concat!("add {a}, ", $slab),
                     concat!("add {b}, ", $slab),
                     "dec {slabs}",
-                    "jnz 3b",
+                    "jnz 4b",
                     "tilestored [{out} + {stride}*1], tmm0",
                     "tilestored [{out} + {stride}*1 + 64], tmm1",
                     "tilestored [{low} + {stride}*1], tmm2",
@@ -144,13 +146,13 @@ macro_rules! product {
 }
 
 // Parts are ordered by weight. Each step changes the part of one operand, a tile as soon as the one
-// before has had its last use: 1 x 3, 1 x 2, 2 x 2, 2 x 1, 3 x 1, 1 x 1.
+// before has had its last use: 1 x 3, 1 x 2, 2 x 2, 2 x 1, 3 x 1, 1 x 1. The first tiles of the next
+// slab are loaded ahead, after the last slab those of what follows.
 product!(
     product_of_three,
     3,
     "6144",
-    load!(a0, "0"),
-    load!(b0, "4096"),
+    [load!(a0, "0"), load!(b0, "4096")],
     multiply!(a0, b0),
     load!(a1, "1024"),
     multiply!(a1, b0),
@@ -185,19 +187,22 @@ product!(
     load!(a1, "1024"),
     multiply!(a0, b0),
     multiply!(a0, b1),
+    load!(a0, "6144"),
     multiply!(a1, b0),
+    load!(b0, "6144 + 4096"),
     multiply!(a1, b1)
 );
 product!(
     product_of_one,
     1,
     "2048",
-    load!(a0, "0"),
-    load!(b0, "0"),
+    [load!(a0, "0"), load!(b0, "0")],
     multiply!(a0, b0),
     load!(b1, "1024"),
     multiply!(a0, b1),
+    load!(a0, "2048"),
     load!(a1, "1024"),
     multiply!(a1, b0),
+    load!(b0, "2048"),
     multiply!(a1, b1)
 );

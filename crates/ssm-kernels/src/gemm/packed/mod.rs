@@ -19,6 +19,7 @@ mod pack;
 
 use crate::disjoint::Disjoint;
 use crate::matrix::{Mat, MatMut};
+use crate::memory::advise_huge_pages;
 use crate::simd::amx_available;
 use crate::{InstructionSet, Precision, Write};
 use pack::{Operand, Side};
@@ -321,7 +322,8 @@ impl Block {
 /// Product of two panels into a full block.
 ///
 /// # Safety
-/// `out` must point to 32 rows of 32 elements, `stride` apart, that nobody else reaches.
+/// `out` must point to 32 rows of 32 elements, `stride` apart, that nobody else reaches, and `a` and
+/// `b` must come from [`with_lines`].
 unsafe fn product(
     engine: Engine,
     a: &[Line],
@@ -340,17 +342,20 @@ unsafe fn product(
     unsafe { product(a, b, write, out, stride) };
 }
 
-/// Hands out lines of this thread's buffer, which only grows. A task that is interrupted by
-/// another product finds the buffer gone and the other one takes a new one.
+/// Hands out lines of this thread's buffer, which only grows and always has one slab more. A task
+/// that is interrupted by another product finds the buffer gone and the other one takes a new one.
 fn with_lines<R>(len: usize, work: impl FnOnce(&mut [Line]) -> R) -> R {
+    /// The largest slab: three parts.
+    const SPARE: usize = 3 * PART_LINES;
     thread_local! {
         static LINES: Cell<Vec<Vec<Line>>> = const { Cell::new(Vec::new()) };
     }
     let mut stock = LINES.take();
     let mut lines = stock.pop().unwrap_or_default();
     LINES.set(stock);
-    if lines.len() < len {
-        lines.resize(len, Line([0; PANEL]));
+    if lines.len() < len + SPARE {
+        lines = vec![Line([0; PANEL]); len + SPARE];
+        advise_huge_pages(&lines);
     }
     let result = work(&mut lines[..len]);
     let mut stock = LINES.take();

@@ -99,6 +99,11 @@ fn pack_tile<const PARTS: usize>(
             low_len = if 2 * i < depth { lines } else { 0 };
             high_len = if 2 * i + 1 < depth { lines } else { 0 };
         }
+        // The same tile of the next slab, too scattered for the CPU to guess.
+        for at in [low, high] {
+            let next = start.wrapping_add(at + PANEL * operand.depth_stride);
+            _mm_prefetch::<_MM_HINT_T0>(next.cast());
+        }
         // SAFETY: `tile` checked that the tile's elements lie in the operand, and the lengths mask
         // what is not of the tile.
         let low = unsafe { _mm512_maskz_loadu_ps(mask(low_len), start.wrapping_add(low)) };
