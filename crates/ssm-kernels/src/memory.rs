@@ -45,6 +45,14 @@ impl<T: Real> Buffer<T> {
     }
 }
 
+impl<T: Real> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
 impl<T> Deref for Buffer<T> {
     type Target = [T];
 
