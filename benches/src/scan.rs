@@ -174,9 +174,9 @@ mod tests {
     fn both_passes_run_and_keeping_changes_nothing() {
         let mut scan = Scan::new();
         scan.forward().unwrap();
-        let plain = scan.gated.to_vec();
+        let plain = scan.gated.clone();
         scan.forward_keeping().unwrap();
-        assert!(plain == scan.gated && plain.iter().all(|y| y.is_finite()));
+        assert!(*plain == *scan.gated && plain.iter().all(|y| y.is_finite()));
         scan.backward().unwrap();
         assert!(scan.grads.iter().all(|order| order.u.iter().any(|g| *g != 0.0)));
     }

@@ -8,8 +8,10 @@ use crate::exit::{self, Failure};
 use crate::info::plan::{self, Pass};
 use crate::info::target::{self, Sizes, Target};
 use crate::info::units::bytes;
+use crate::precision::PrecisionArg;
 use crate::threads::Threads;
 use anyhow::Result;
+use ssm_kernels::{Cpu, CpuBf16};
 use std::process::ExitCode;
 
 const NOTES: &str = "\
@@ -18,6 +20,7 @@ Examples:
   dis bench S/2 --train                    a training step: loss, gradients, optimiser
   dis bench configs/quickstart.toml --train --batch 32
   dis bench S-384 --image-size 64 --classes 1000 --batch 2
+  dis bench S/2 --precision bf16           what shorter numbers bring
   dis bench S/2 --threads 1                what the other cores bring
   DIS_CPU_ISA=avx2 dis bench S/2           what the wider vectors bring
 
@@ -52,6 +55,9 @@ pub(crate) struct Args {
     /// Rounds to time, after two that are not
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     rounds: u16,
+    /// Operands of matrix products, in value passes
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    precision: PrecisionArg,
     #[command(flatten)]
     threads: Threads,
     /// Print JSON
@@ -65,11 +71,20 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let target = target::resolve(&args.model, args.sizes, None)?;
     let pass = if args.train { Pass::Training } else { Pass::Inference };
     check_memory(&target, pass, args.batch)?;
-    let measured = measure::measure(&target.config, pass, args.batch.into(), args.rounds.into())?;
+    if args.train {
+        args.precision.require_f32("a training step")?;
+    }
+    args.precision.warn_without_units();
+    let measure = match args.precision {
+        PrecisionArg::F32 => measure::measure::<Cpu>,
+        PrecisionArg::Bf16 => measure::measure::<CpuBf16>,
+    };
+    let measured = measure(&target.config, pass, args.batch.into(), args.rounds.into())?;
+    let precision = args.precision.name();
     let text = if args.json {
-        format!("{:#}\n", report::as_json(&target, &measured))
+        format!("{:#}\n", report::as_json(&target, &measured, precision))
     } else {
-        report::page(&target, &measured)?
+        report::page(&target, &measured, precision)?
     };
     exit::print(&text)?;
     Ok(ExitCode::SUCCESS)

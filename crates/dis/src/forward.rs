@@ -7,12 +7,13 @@ use crate::exit::{self, Failure};
 use crate::info::plan::{self, Pass};
 use crate::info::{describe, units};
 use crate::load::{self, Partial, View, Weights};
+use crate::precision::PrecisionArg;
 use crate::threads::Threads;
 use anyhow::{Context, Result};
 use dis_model::{Activations, Dis, Input};
 use inputs::Inputs;
 use safetensors::tensor::Dtype;
-use ssm_kernels::{Backend, Cpu, InstructionSet, Real, Reference};
+use ssm_kernels::{Backend, Cpu, CpuBf16, InstructionSet, Real, Reference};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// What stands before the names of the weights, such as `ema.` [default: nothing, or `ema.`]
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
+    /// Operands of matrix products, without gradients
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    precision: PrecisionArg,
     #[command(flatten)]
     threads: Threads,
 }
@@ -83,11 +87,19 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let inputs = Inputs::open(&args.inputs, &weights.config)?;
     check_memory(&weights, &inputs, args.backend)?;
+    if args.backend == BackendName::Reference {
+        args.precision.require_f32("the reference")?;
+    }
+    if inputs.grad_out.is_some() {
+        args.precision.require_f32("a gradient pass")?;
+    }
+    args.precision.warn_without_units();
     let start = Instant::now();
     let partial = Partial::create(&args.out)?;
-    let found = match args.backend {
-        BackendName::Cpu => pass::<Cpu>(&weights, &inputs, &partial)?,
-        BackendName::Reference => pass::<Reference<f64>>(&weights, &inputs, &partial)?,
+    let found = match (args.backend, args.precision) {
+        (BackendName::Cpu, PrecisionArg::F32) => pass::<Cpu>(&weights, &inputs, &partial)?,
+        (BackendName::Cpu, PrecisionArg::Bf16) => pass::<CpuBf16>(&weights, &inputs, &partial)?,
+        (BackendName::Reference, _) => pass::<Reference<f64>>(&weights, &inputs, &partial)?,
     };
     let seconds = start.elapsed().as_secs_f64();
     let length = partial.complete()?;

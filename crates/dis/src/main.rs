@@ -13,6 +13,7 @@ mod images;
 mod info;
 mod load;
 mod npz;
+mod precision;
 mod progress;
 mod sample;
 mod sampling;

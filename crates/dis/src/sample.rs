@@ -1,6 +1,7 @@
 //! `dis sample`: images from trained weights.
 
 use crate::exit::{Failure, print};
+use crate::precision::PrecisionArg;
 use crate::sampling::{Generator, Plan};
 use crate::threads::Threads;
 use crate::{images, npz, progress};
@@ -11,7 +12,7 @@ use diffusion::{
     draw_start_noise,
 };
 use dis_model::{Dis, DisConfig};
-use ssm_kernels::Cpu;
+use ssm_kernels::{Backend, Cpu, CpuBf16};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::Experiment;
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     /// Images that pass through the network together
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
+    /// Operands of matrix products
+    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
+    precision: PrecisionArg,
     #[command(flatten)]
     threads: Threads,
     /// Which weights of a checkpoint
@@ -98,6 +102,7 @@ enum WeightsArg {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
+    args.precision.warn_without_units();
     let choice = match args.weights {
         WeightsArg::Ema => WeightChoice::Ema,
         WeightsArg::Model => WeightChoice::Model,
@@ -116,7 +121,6 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let plan = plan(&args, experiment.as_ref(), &config)?;
     let labels = Labels::new(&args, &config)?;
     let noise = args.noise.as_deref().map(|file| read_noise(file, &args, &config)).transpose()?;
-    let dis = Dis::<Cpu>::new(config)?;
     tracing::info!(
         "{} of {}: {:?} with {} evaluations, guidance {}",
         if matches!(args.weights, WeightsArg::Ema) { "averaged weights" } else { "weights" },
@@ -125,20 +129,30 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         plan.respacing,
         plan.guidance.guidance_scale
     );
-    Job { args: &args, dis: &dis, params: &weights.values, plan: &plan, labels, noise }.run()
+    let params = &weights.values;
+    match args.precision {
+        PrecisionArg::F32 => {
+            let dis = Dis::<Cpu>::new(config)?;
+            Job { args: &args, dis: &dis, params, plan: &plan, labels, noise }.run()
+        }
+        PrecisionArg::Bf16 => {
+            let dis = Dis::<CpuBf16>::new(config)?;
+            Job { args: &args, dis: &dis, params, plan: &plan, labels, noise }.run()
+        }
+    }
 }
 
 /// Everything a sampling run needs.
-struct Job<'a> {
+struct Job<'a, B> {
     args: &'a Args,
-    dis: &'a Dis<Cpu>,
+    dis: &'a Dis<B>,
     params: &'a [f32],
     plan: &'a Plan,
     labels: Labels,
     noise: Option<Vec<f32>>,
 }
 
-impl Job<'_> {
+impl<B: Backend<Elem = f32>> Job<'_, B> {
     fn run(self) -> Result<ExitCode> {
         let c = self.dis.config();
         let (count, size) = (self.args.count, c.image_size);

@@ -12,7 +12,7 @@ use diffusion::{
     VarianceKind,
 };
 use dis_model::{Activations, Dis, Input};
-use ssm_kernels::Cpu;
+use ssm_kernels::Backend;
 
 /// How images are made.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
 }
 
 /// A network with the memory to sample batches of one size.
-pub(crate) struct Generator<'a> {
-    dis: &'a Dis<Cpu>,
+pub(crate) struct Generator<'a, B> {
+    dis: &'a Dis<B>,
     params: &'a [f32],
     plan: &'a Plan,
     table: DiffusionTable,
@@ -46,10 +46,10 @@ pub(crate) struct Generator<'a> {
     guided: Vec<f32>,
 }
 
-impl<'a> Generator<'a> {
+impl<'a, B: Backend<Elem = f32>> Generator<'a, B> {
     /// Prepares for batches of `batch` images.
     pub(crate) fn new(
-        dis: &'a Dis<Cpu>,
+        dis: &'a Dis<B>,
         params: &'a [f32],
         plan: &'a Plan,
         batch: usize,

@@ -94,6 +94,22 @@ fn forward_reproduces_outputs_and_gradients_of_the_official_code() {
 }
 
 #[test]
+fn bf16_is_close_and_for_value_passes_only() {
+    let case = Case::new(COND);
+    case.forward(&["--precision", "bf16"]).refuses(2, &["--precision bf16", "gradient pass"]);
+    case.with_inputs(|inputs| {
+        inputs.remove("grad_out");
+    })
+    .succeeds();
+    let f32 = case.out();
+    let on_reference = ["--precision", "bf16", "--backend", "reference"];
+    case.forward(&on_reference).refuses(2, &["--precision bf16", "reference"]);
+    case.forward(&["--precision", "bf16"]).succeeds();
+    let error = case.out()["out"].relative_error(&f32["out"]);
+    assert!(error < 2e-2, "out is off by {error:e}");
+}
+
+#[test]
 fn forward_gives_the_gradient_of_the_image_and_leaves_gradients_out_unless_asked() {
     let case = Case::new(COND);
     case.forward(&["--backend", "reference"]).succeeds();

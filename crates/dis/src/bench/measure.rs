@@ -6,7 +6,7 @@ use anyhow::Result;
 use dis_model::{DisConfig, ModelError};
 use ssm_kernels::ceilings::Ceilings;
 use ssm_kernels::timed::{self, Part, Timed, Times};
-use ssm_kernels::{Backend, Cpu};
+use ssm_kernels::Backend;
 use std::time::Instant;
 use trainer::usage;
 use trainer::workload::Workload;
@@ -42,7 +42,7 @@ impl Measured {
 }
 
 /// Measures the machine, then the network.
-pub(super) fn measure(
+pub(super) fn measure<B: Backend<Elem = f32>>(
     config: &DisConfig,
     pass: Pass,
     images: usize,
@@ -52,8 +52,8 @@ pub(super) fn measure(
     // The ceilings copy between large buffers, which are not the network's.
     let resettable = usage::reset_peak_memory();
     let mut workload = match pass {
-        Pass::Inference => Workload::<Cpu>::for_inference(config.clone(), images)?,
-        Pass::Training => Workload::<Cpu>::for_training(config.clone(), images)?,
+        Pass::Inference => Workload::<B>::for_inference(config.clone(), images)?,
+        Pass::Training => Workload::<B>::for_training(config.clone(), images)?,
     };
     let part_rounds = rounds.min(PART_ROUNDS);
     let bar = progress::bar((WARM_UP + rounds + part_rounds) as u64, 0, "rounds");
@@ -74,7 +74,7 @@ pub(super) fn measure(
     let faults = usage::minor_faults().zip(before).map(|(after, before)| after - before);
     let peak_bytes = resettable.and_then(|()| usage::peak_memory());
 
-    let mut workload = workload.on::<Timed<Cpu>>();
+    let mut workload = workload.on::<Timed<B>>();
     timed::take();
     let mut times = Vec::new();
     for _ in 0..part_rounds {

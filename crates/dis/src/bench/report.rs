@@ -41,7 +41,11 @@ fn build() -> &'static str {
 }
 
 /// One screen.
-pub(super) fn page(target: &Target, m: &Measured) -> Result<String, std::fmt::Error> {
+pub(super) fn page(
+    target: &Target,
+    m: &Measured,
+    precision: &str,
+) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     let (seconds, rounds) = (m.seconds(), m.rounds.len());
     let what = match m.pass {
@@ -50,7 +54,7 @@ pub(super) fn page(target: &Target, m: &Measured) -> Result<String, std::fmt::Er
     };
     writeln!(out, "{}: {}", target.name, describe(&target.config))?;
     let mut row = |title: &str, text: String| writeln!(out, "{title:<13}{text}");
-    row("measured", format!("{what}, {} images, f32, {} build", m.images, build()))?;
+    row("measured", format!("{what}, {} images, {precision}, {} build", m.images, build()))?;
     let (set, threads) = (InstructionSet::current().name(), m.ceilings.threads);
     row("machine", format!("{}, {threads} threads, {set}", processor()))?;
     let c = &m.ceilings;
@@ -122,7 +126,7 @@ fn arenas(target: &Target, pass: Pass) -> [(&'static str, u64); 4] {
 }
 
 /// The same for programs.
-pub(super) fn as_json(target: &Target, m: &Measured) -> Value {
+pub(super) fn as_json(target: &Target, m: &Measured, precision: &str) -> Value {
     let seconds = m.seconds();
     let (min, max) = extremes(&m.rounds);
     let parts: Vec<Value> = rows(m)
@@ -149,6 +153,7 @@ pub(super) fn as_json(target: &Target, m: &Measured) -> Value {
         "config": target.config,
         "pass": if m.pass == Pass::Training { "training" } else { "forward" },
         "images": m.images,
+        "precision": precision,
         "build": build(),
         "processor": processor(),
         "threads": m.ceilings.threads,
