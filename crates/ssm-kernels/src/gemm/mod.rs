@@ -6,7 +6,7 @@
 //! | where | f32 | bf16 operands, f32 sums |
 //! |---|---|---|
 //! | AMX | own tiles: three bf16 parts of each operand, six products of parts | own tiles |
-//! | AVX-512 BF16 | the `gemm` crate | own dot products |
+//! | AVX-512 BF16 of AMD | the `gemm` crate | own dot products |
 //! | elsewhere | the `gemm` crate | as f32 |
 //!
 //! With AVX-512, f32 products of at most 64 rows or columns have a kernel of their own everywhere.

@@ -81,11 +81,16 @@ macro_rules! multiply {
 }
 
 /// A product of panels. After some two thousand cycles without one, the next store of a tile takes
-/// a thousand more (measured on a Xeon), so every step makes one that nobody reads.
+/// a thousand more (measured on a Xeon), so every fourth slab of three parts makes one that nobody
+/// reads: where the number of slabs left has no bit in common with `$rarely`.
 ///
 /// The sums, then `$step` for every slab of `$slab` bytes.
 macro_rules! product {
-    ($name:ident, $parts:literal, $slab:literal, [$($ahead:expr),+], $($step:expr),+) => {
+    (
+        $name:ident, $parts:literal, $slab:literal, $rarely:literal,
+        [$($ahead:expr),+],
+        $($step:expr),+
+    ) => {
         /// # Safety
         /// The tiles must be configured, `out` must point to 32 rows of 32 elements, `stride` apart,
         /// that nobody else reaches, and behind `a` and `b` their allocations must hold one slab more.
@@ -118,7 +123,10 @@ macro_rules! product {
                     $($ahead,)+
                     "4:",
                     $($step,)+
+                    concat!("test {slabs}, ", $rarely),
+                    "jnz 5f",
                     "tilestored [{spare} + {line}*1], tmm4",
+                    "5:",
                     concat!("add {a}, ", $slab),
                     concat!("add {b}, ", $slab),
                     "dec {slabs}",
@@ -152,6 +160,7 @@ product!(
     product_of_three,
     3,
     "6144",
+    "3",
     [load!(a0, "0"), load!(b0, "4096")],
     multiply!(a0, b0),
     load!(a1, "1024"),
@@ -196,6 +205,7 @@ product!(
     product_of_one,
     1,
     "2048",
+    "31",
     [load!(a0, "0"), load!(b0, "0")],
     multiply!(a0, b0),
     load!(b1, "1024"),

@@ -67,9 +67,7 @@ impl Engine {
         match (set, precision) {
             (InstructionSet::Amx, Precision::F32) => Some(Self::AmxF32),
             (InstructionSet::Amx, Precision::Bf16) => Some(Self::AmxBf16),
-            (InstructionSet::Avx512, Precision::Bf16) => {
-                is_x86_feature_detected!("avx512bf16").then_some(Self::DotBf16)
-            }
+            (InstructionSet::Avx512, Precision::Bf16) => dot::is_fast().then_some(Self::DotBf16),
             _ => None,
         }
     }
@@ -97,15 +95,25 @@ pub(super) fn run(
     a: Mat<'_, f32>,
     b: Mat<'_, f32>,
 ) -> bool {
-    let Some(engine) = Engine::of(set, precision) else {
-        return false;
-    };
+    let wide_enough = out.rows.min(out.cols) >= precision.least_size() && a.cols > 0;
+    match Engine::of(set, precision) {
+        Some(engine) if wide_enough => run_on(engine, out, write, a, b),
+        _ => false,
+    }
+}
+
+/// Computes the product with one engine, or returns false where an operand has no contiguous
+/// direction.
+fn run_on(
+    engine: Engine,
+    out: &mut MatMut<'_, f32>,
+    write: Write,
+    a: Mat<'_, f32>,
+    b: Mat<'_, f32>,
+) -> bool {
     let (Some(rows), Some(columns)) = (Operand::new(Side::A, &a), Operand::new(Side::B, &b)) else {
         return false;
     };
-    if out.rows.min(out.cols) < precision.least_size() || a.cols == 0 {
-        return false;
-    }
     let plan = Plan::new(engine, out, a.cols);
     let panel = plan.slabs * engine.slab();
     let shares_a = plan.tasks[1] > 1;
@@ -362,4 +370,42 @@ fn with_lines<R>(len: usize, work: impl FnOnce(&mut [Line]) -> R) -> R {
     stock.push(lines);
     LINES.set(stock);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every engine that this CPU can run, whether or not it is the fastest choice here.
+    fn engines() -> Vec<Engine> {
+        let has_dots =
+            is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
+        let amx = [Engine::AmxF32, Engine::AmxBf16].into_iter().filter(|_| amx_available());
+        amx.chain(has_dots.then_some(Engine::DotBf16)).collect()
+    }
+
+    #[test]
+    fn every_engine_multiplies_small_whole_numbers_exactly() {
+        for (m, k, n) in [(1, 1, 1), (33, 65, 31), (64, 600, 40), (7, 40, 130)] {
+            let number = |i: usize| ((i * 37) % 17) as f32 - 8.0;
+            let a: Vec<f32> = (0..m * k).map(number).collect();
+            let b: Vec<f32> = (0..k * n).map(number).collect();
+            for (a, b) in [
+                (Mat::new(&a, m, k), Mat::new(&b, k, n)),
+                (Mat::new(&a, k, m).t(), Mat::new(&b, n, k).t()),
+            ] {
+                for write in [Write::Overwrite, Write::Accumulate] {
+                    let mut want = vec![2.0; m * n];
+                    let view = &mut MatMut::new(&mut want, m, n);
+                    crate::gemm::reference(view, write, a, b).expect("shapes agree");
+                    for engine in engines() {
+                        let mut got = vec![2.0; m * n];
+                        let view = &mut MatMut::new(&mut got, m, n);
+                        assert!(run_on(engine, view, write, a, b));
+                        assert!(got == want, "{engine:?} {m}x{k}x{n} {write:?}");
+                    }
+                }
+            }
+        }
+    }
 }
