@@ -9,7 +9,7 @@ use ssm_kernels::{InstructionSet, Precision, gemm};
 pub(crate) enum PrecisionArg {
     /// All 24 bits.
     F32,
-    /// 8 bits, faster where the processor has units for it; outputs are off by about 1 % of the
+    /// 8 bits, faster where the processor has units for it; outputs are off by some 0.3 % of the
     /// largest.
     Bf16,
 }

@@ -3,7 +3,7 @@
 mod screen;
 
 use crate::doctor::available_memory;
-use crate::exit::Failure;
+use crate::exit::{Failure, code};
 use crate::info::plan::{self, Pass};
 use crate::info::units;
 use crate::threads::Threads;
@@ -18,9 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trainer::{Environment, Experiment, Outcome, RunDir, open_dataset};
-
-/// Ends the process after a signal has been honoured: run the same command again.
-const SAVED_AFTER_SIGNAL: u8 = 75;
 /// What `dis train` trains when nothing else is said.
 const QUICKSTART: &str = "configs/quickstart.toml";
 /// The same, for when there is no such file in the working directory.
@@ -100,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
         Outcome::Interrupted => {
             tracing::info!("saved; the same command goes on from here");
-            Ok(ExitCode::from(SAVED_AFTER_SIGNAL))
+            Ok(ExitCode::from(code::SAVED))
         }
     }
 }

@@ -115,7 +115,7 @@ pub struct Reference<T>(PhantomData<T>);
 pub struct Cpu;
 
 /// As [`Cpu`], with the operands of matrix products rounded to bf16 where the CPU has units for
-/// that, see [`gemm::has_units`]. For inference: the network's output is then off by some 1e-2 of its
+/// that, see [`gemm::has_units`]. For inference: the network's output is then off by some 3e-3 of its
 /// largest value, and gradients by more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuBf16;
