@@ -11,8 +11,9 @@
 //! parameters are added to it. Sums run in a fixed order: equal inputs give equal bits, whatever
 //! the threads do.
 //!
-//! Unsafe code stands in `simd` (vector instructions), `disjoint` (column blocks written by
-//! parallel tasks), `gemm` (a call with pointers) and the `cpu` modules that use `disjoint`.
+//! Unsafe code stands in `simd` (vector instructions, the request for tile registers), `disjoint`
+//! (column blocks written by parallel tasks), `gemm` (tiles, vectors, a call with pointers), `memory`
+//! (advice on pages) and the `cpu` modules that use `disjoint`.
 
 pub mod adamw_ema;
 pub mod add_rms_norm;
