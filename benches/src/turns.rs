@@ -3,11 +3,12 @@
 //! Every round visits the cases in an order rotated by one, so that what else the machine does
 //! falls on all alike. A pause before each lets the other side's worker threads stop spinning.
 
-use crate::{Peer, median};
+use crate::Peer;
 use anyhow::Result;
 use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use trainer::workload::median;
 
 const PAUSE: Duration = Duration::from_millis(50);
 

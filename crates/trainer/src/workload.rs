@@ -172,6 +172,17 @@ const HYPER: Hyper<'static> = Hyper {
     no_decay: &[],
 };
 
+/// Median of the values; the mean of the middle two for an even number.
+///
+/// # Panics
+/// When there are none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    (sorted[n / 2] + sorted[(n - 1) / 2]) / 2.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,5 +218,11 @@ mod tests {
         // f32 sums in another order.
         assert_close("output", fast.forward().unwrap(), slow.forward().unwrap(), 1e-4);
         assert_close("gradient", fast.train_step().unwrap(), slow.train_step().unwrap(), 1e-4);
+    }
+
+    #[test]
+    fn median_of_odd_and_even_counts() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
     }
 }

@@ -9,7 +9,7 @@ use ssm_kernels::ceilings::Ceilings;
 use ssm_kernels::timed::{self, Part, Timed, Times};
 use std::time::Instant;
 use trainer::usage;
-use trainer::workload::Workload;
+use trainer::workload::{Workload, median};
 
 /// Rounds that touch memory and let buffers grow, before any is timed.
 const WARM_UP: usize = 2;
@@ -104,21 +104,4 @@ fn step<B: Backend<Elem = f32>>(workload: &mut Workload<B>, pass: Pass) -> Resul
 
 fn part_seconds(times: &[Times], part: Part) -> f64 {
     median(&times.iter().map(|times| times.of(part).as_secs_f64()).collect::<Vec<_>>())
-}
-
-/// The middle value, or the mean of the middle two.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len();
-    (sorted[n / 2] + sorted[(n - 1) / 2]) / 2.0
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(super::median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(super::median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
 }
