@@ -44,14 +44,14 @@ fn conv_and_norm(c: &mut Criterion) {
     let (x, weight, bias) = (random(1, ROWS * INNER), random(2, INNER * 4), random(3, INNER));
     let shape = causal_conv1d::Shape { batch: BATCH, seq_len: TOKENS, channels: INNER, width: 4 };
     let directions = [ScanOrder::LeftToRight, ScanOrder::RightToLeft]
-        .map(|order| causal_conv1d::Direction { order, weight: &weight, bias: &bias });
+        .map(|order| causal_conv1d::Direction::<f32> { order, weight: &weight, bias: &bias });
     let args = causal_conv1d::Args { shape, x: Mat::new(&x, ROWS, INNER), directions: &directions };
     let mut outs = [x.clone(), x.clone()];
     let mut group = c.benchmark_group("causal_conv1d/cpu");
     group.throughput(Throughput::Bytes((3 * ROWS * INNER * 4) as u64));
     group.bench_function("forward/8x257x768x4", |b| {
         let [first, second] = &mut outs;
-        b.iter(|| Cpu::causal_conv1d(&args, &mut [first, second]).expect(FITS));
+        b.iter(|| Cpu.causal_conv1d(&args, &mut [first, second]).expect(FITS));
     });
     group.finish();
 
@@ -60,7 +60,7 @@ fn conv_and_norm(c: &mut Criterion) {
     let (hidden, residual) = (random(4, ROWS * WIDTH), random(5, ROWS * WIDTH));
     let (mut new_residual, mut normed) = (hidden.clone(), hidden.clone());
     let mut rstd = vec![0.0; ROWS];
-    let args = add_rms_norm::Args {
+    let args = add_rms_norm::Args::<f32> {
         shape: add_rms_norm::Shape { batch: BATCH, seq_len: TOKENS, width: WIDTH },
         hidden: &hidden,
         residual: Some(&residual),
@@ -70,12 +70,12 @@ fn conv_and_norm(c: &mut Criterion) {
     };
     group.bench_function("forward/8x257x384", |b| {
         b.iter(|| {
-            let out = add_rms_norm::Output {
+            let out = add_rms_norm::Output::<f32> {
                 residual: &mut new_residual,
                 normed: &mut normed,
                 rstd: &mut rstd,
             };
-            Cpu::add_rms_norm(&args, out).expect(FITS)
+            Cpu.add_rms_norm(&args, out).expect(FITS)
         });
     });
     group.finish();
@@ -102,14 +102,15 @@ fn optimiser(c: &mut Criterion) {
     };
     group.bench_function("step/30.9M", |b| {
         b.iter(|| {
-            let arenas = adamw_ema::Arenas {
+            let arenas = adamw_ema::Arenas::<f32> {
                 params: &mut params,
                 grads: &grads,
                 m: &mut m,
                 v: &mut v,
-                averages: &mut [adamw_ema::Average { decay: 0.9999, values: &mut ema }],
+                averages: &mut [adamw_ema::Average::<f32> { decay: 0.9999, values: &mut ema }],
+                compute_copy: None,
             };
-            Cpu::adamw_ema(&hyper, arenas).expect(FITS)
+            Cpu.adamw_ema(&hyper, arenas).expect(FITS)
         });
     });
     group.finish();

@@ -109,17 +109,17 @@ impl Product {
         match pass {
             Pass::Value => {
                 let y = MatMut::new(&mut self.y, ROWS, outputs);
-                Cpu::gemm(y, Write::Overwrite, x, w.t())
+                Cpu.gemm(y, Write::Overwrite, x, w.t())
             }
             Pass::InputGradient => {
                 let dy = Mat::new(&self.y, ROWS, outputs);
                 let dx = MatMut::columns(&mut self.dx, ROWS, x_row, 0, inputs);
-                Cpu::gemm(dx, Write::Overwrite, dy, w)
+                Cpu.gemm(dx, Write::Overwrite, dy, w)
             }
             Pass::WeightGradient => {
                 let dy = Mat::new(&self.y, ROWS, outputs);
                 let dw = MatMut::columns(&mut self.dw, outputs, w_row, 0, inputs);
-                Cpu::gemm(dw, Write::Accumulate, dy.t(), x)
+                Cpu.gemm(dw, Write::Accumulate, dy.t(), x)
             }
         }
     }

@@ -59,7 +59,7 @@ impl Operands {
     }
 
     fn directions(&self) -> [Direction<'_, f32>; 2] {
-        ORDERS.map(|order| Direction {
+        ORDERS.map(|order| Direction::<f32> {
             order,
             u: &self.u,
             delta_raw: &self.delta,
@@ -108,7 +108,7 @@ impl Scan {
             operands: Operands::new(),
             gated: Buffer::zeros(ACTIVATION),
             pre_gate: Buffer::zeros(ACTIVATION),
-            states: Buffer::zeros(Cpu::selective_scan_states_len(SHAPE, ORDERS.len())),
+            states: Buffer::zeros(Cpu.selective_scan_states_len(SHAPE, ORDERS.len())),
             grad_gated: random(6, ACTIVATION),
             grads: [OrderGrads::new(), OrderGrads::new()],
             grad_z: Buffer::zeros(ACTIVATION),
@@ -135,8 +135,8 @@ impl Scan {
     pub fn forward(&mut self) -> Result<(), KernelError> {
         let directions = self.operands.directions();
         let args = self.operands.args(&directions);
-        let out = Output { gated: &mut self.gated, kept: None };
-        Cpu::selective_scan(&args, out, &mut self.scratch)
+        let out = Output::<f32> { gated: &mut self.gated, kept: None };
+        Cpu.selective_scan(&args, out, &mut self.scratch)
     }
 
     /// Value pass that a gradient pass can follow.
@@ -146,9 +146,9 @@ impl Scan {
     pub fn forward_keeping(&mut self) -> Result<(), KernelError> {
         let directions = self.operands.directions();
         let args = self.operands.args(&directions);
-        let kept = KeptMut { pre_gate: &mut self.pre_gate, states: &mut self.states };
-        let out = Output { gated: &mut self.gated, kept: Some(kept) };
-        Cpu::selective_scan(&args, out, &mut self.scratch)
+        let kept = KeptMut::<f32> { pre_gate: &mut self.pre_gate, states: &mut self.states };
+        let out = Output::<f32> { gated: &mut self.gated, kept: Some(kept) };
+        Cpu.selective_scan(&args, out, &mut self.scratch)
     }
 
     /// Gradient pass after [`Scan::forward_keeping`].
@@ -161,8 +161,8 @@ impl Scan {
         let mut grad_views = self.grads.each_mut().map(OrderGrads::views);
         let z = MatMut::new(&mut self.grad_z, ROWS, SHAPE.channels);
         let grads = Grads { directions: &mut grad_views, z, gated: &mut self.gated };
-        let kept = Kept { pre_gate: &self.pre_gate, states: &self.states };
-        Cpu::selective_scan_backward(&args, kept, &self.grad_gated, grads, &mut self.scratch)
+        let kept = Kept::<f32> { pre_gate: &self.pre_gate, states: &self.states };
+        Cpu.selective_scan_backward(&args, kept, &self.grad_gated, grads, &mut self.scratch)
     }
 }
 

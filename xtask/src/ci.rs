@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use xshell::Shell;
 
 use crate::process::{cargo, format_duration, run_cargo};
-use crate::{suite, tidy};
+use crate::{kernels, suite, tidy};
 
 struct Stage {
     name: &'static str,
@@ -24,7 +24,7 @@ enum Action {
 
 /// Cheap stages first. Nothing uses the release profile: dependencies are checked once, for lints
 /// and docs, and built once, for tests.
-const STAGES: [Stage; 5] = [
+const STAGES: [Stage; 6] = [
     Stage { name: "format", command: "cargo fmt --all -- --check", action: Action::Cargo(&[]) },
     Stage { name: "tidy", command: "cargo xtask tidy", action: Action::Task(tidy::run) },
     Stage {
@@ -38,6 +38,11 @@ const STAGES: [Stage; 5] = [
         name: "docs",
         command: "cargo doc --workspace --no-deps",
         action: Action::Cargo(&[("RUSTDOCFLAGS", "-Dwarnings")]),
+    },
+    Stage {
+        name: "kernels",
+        command: "cargo xtask kernels check && cargo xtask kernels bindings --check",
+        action: Action::Task(kernels::ci),
     },
     Stage {
         name: "test",
@@ -115,6 +120,7 @@ format   ok             0.8 s
 tidy     FAILED    1 min 15 s
 clippy   not run
 docs     not run
+kernels  not run
 test     not run
 total              1 min 16 s
 ";

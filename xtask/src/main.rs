@@ -13,6 +13,7 @@ mod bench;
 mod check_layer;
 mod ci;
 mod dis;
+mod kernels;
 mod nearest;
 mod process;
 mod suite;
@@ -60,7 +61,7 @@ enum Command {
         filters: Vec<String>,
     },
 
-    /// Run what CI runs: formatting, repository rules, lints, docs, tests
+    /// Run what CI runs: formatting, repository rules, lints, docs, kernels, tests
     ///
     /// Stops at the first stage that fails and prints the command that runs it alone.
     Ci,
@@ -81,6 +82,13 @@ enum Command {
         /// The op or layer, for example `selective_scan`; without it, the list of them
         name: Option<String>,
     },
+
+    /// Compile, check and look at the CUDA kernels
+    ///
+    /// Their sources are in kernels/. What a build with `--features cuda` needs of them is checked
+    /// in, so only who changes a kernel needs the CUDA compiler: `cargo xtask kernels toolkit`.
+    #[command(subcommand)]
+    Kernels(kernels::Command),
 
     /// Run the criterion benches, and the comparison with PyTorch
     ///
@@ -120,6 +128,7 @@ fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(&shell),
         Command::Tidy => tidy::run(&shell),
         Command::CheckLayer { name } => check_layer::run(&shell, name.as_deref()),
+        Command::Kernels(command) => kernels::run(&shell, &command),
         Command::Bench { arguments } => bench::run(&shell, &arguments),
     }
 }

@@ -5,8 +5,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
+
+#[cfg(unix)]
+use std::path::PathBuf;
+
+#[cfg(unix)]
+use common::programs;
+use common::{stderr, stdout, workspace, write, xtask};
 
 /// A `dis` that shows its arguments and ends with the exit code in `DIS_EXIT_CODE`.
 const ECHO: &str = r#"
@@ -18,49 +24,6 @@ fn main() {
     std::process::exit(code.parse().unwrap_or(0));
 }
 "#;
-
-/// Makes a workspace in a fresh folder; each crate is its name and its source file with text.
-fn workspace(test: &str, crates: &[(&str, &str, &str)]) -> PathBuf {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    if root.exists() {
-        std::fs::remove_dir_all(&root).unwrap();
-    }
-    write(&root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n");
-    for (name, file, text) in crates {
-        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n");
-        write(&root, &format!("crates/{name}/Cargo.toml"), &manifest);
-        write(&root, &format!("crates/{name}/{file}"), text);
-    }
-    root
-}
-
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, text).unwrap();
-}
-
-/// `cargo xtask` in that workspace, without what the surrounding cargo set.
-fn xtask(root: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command
-        .args(arguments)
-        .current_dir(root)
-        .env("CARGO_TARGET_DIR", root.join("target"))
-        .env("CARGO_NET_OFFLINE", "true")
-        .env_remove("CARGO_BUILD_TARGET")
-        .env_remove("RUSTFLAGS")
-        .env_remove("NEXTEST_PROFILE");
-    command
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
 
 #[test]
 fn arguments_and_exit_codes_of_dis_pass_through_untouched() {
@@ -171,15 +134,12 @@ fn check_layer_runs_what_is_about_the_layer_and_nothing_else() {
 /// the shell script says.
 #[cfg(unix)]
 fn peers(test: &str, python: &str) -> (PathBuf, String) {
-    use std::os::unix::fs::PermissionsExt;
     let root = workspace(test, &[("benches", "peers.rs", ECHO)]);
     let manifest = "[package]\nname = \"benches\"\nedition = \"2024\"\n\
         [[bench]]\nname = \"peers\"\npath = \"peers.rs\"\nharness = false\n";
     write(&root, "crates/benches/Cargo.toml", manifest);
-    write(&root, "bin/python3", &format!("#!/bin/sh\n{python}\n"));
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(root.join("bin/python3"), executable).unwrap();
-    let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap());
+    let bin = programs(&root, &[("python3", python)]);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     (root, path)
 }
 
@@ -230,7 +190,7 @@ fn ci_runs_every_stage_and_stops_at_the_first_that_fails() {
     let output = xtask(&root, &["ci"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let summary = stdout(&output);
-    for stage in ["format", "tidy", "clippy", "docs", "test"] {
+    for stage in ["format", "tidy", "clippy", "docs", "kernels", "test"] {
         assert!(summary.contains(&format!("\n{stage:8} ok ")), "{summary}");
     }
 

@@ -1,98 +1,120 @@
 //! Memory of one pass through the network, allocated once and used again by every step.
 
 use crate::bidirectional_ssm::scan_shape;
-use crate::config::{DisConfig, Skip};
+use crate::config::Skip;
 use crate::dis::Dis;
-use crate::embed::EmbedSaved;
+use crate::embed::{EmbedSaved, EmbedScratch};
+use crate::error::ModelError;
 use crate::final_layer::{FinalSaved, FinalScratch};
+use crate::net::{ActBuf, Allocator, WideBuf};
 use crate::ssm_block::{BlockSaved, BlockScratch};
-use ssm_kernels::{Backend, Buffer, Real};
+use ssm_kernels::{Backend, Buf, Host, KernelError, Ref, Storage};
 
 /// Intermediates of a value pass, and working memory of both passes, for one batch size.
 ///
 /// For training every block keeps what its gradient pass needs. For inference all blocks share one
 /// set of buffers, and only the operands of skip connections and two hidden states stay.
 #[derive(Debug)]
-pub struct Activations<T> {
+pub struct Activations<B: Backend> {
     pub(crate) batch: usize,
     pub(crate) keeps: bool,
-    pub(crate) embed: EmbedSaved<T>,
+    /// `[B]`; empty where the network is unconditional.
+    pub(crate) labels: Buf<B, u32>,
+    /// `[blocks + 1, B]`, where the input has drop-path factors.
+    pub(crate) drop_path: WideBuf<B>,
+    pub(crate) embed: EmbedSaved<B>,
     /// One per block, or one for all.
-    pub(crate) blocks: Vec<BlockSaved<T>>,
+    pub(crate) blocks: Vec<BlockSaved<B>>,
     /// Mixer outputs, `[B, L, D]` each: one per block, or the in-blocks' and two more.
-    pub(crate) hidden: Vec<Buffer<T>>,
+    pub(crate) hidden: Vec<ActBuf<B>>,
     /// Residuals, `[B, L, D]` each: one per block, or two.
-    pub(crate) residual: Vec<Buffer<T>>,
-    pub(crate) head: FinalSaved<T>,
+    pub(crate) residual: Vec<WideBuf<B>>,
+    pub(crate) head: FinalSaved<B>,
     /// `[B, C_out, H, W]`.
-    pub(crate) output: Buffer<T>,
-    pub(crate) scratch: BlockScratch<T>,
-    pub(crate) backward: Option<BackwardScratch<T>>,
+    pub(crate) output: WideBuf<B>,
+    pub(crate) scratch: BlockScratch<B>,
+    pub(crate) backward: Option<BackwardScratch<B>>,
 }
 
 /// Gradients that travel from block to block.
 #[derive(Debug)]
-pub(crate) struct BackwardScratch<T> {
-    pub(crate) head: FinalScratch<T>,
+pub(crate) struct BackwardScratch<B: Backend> {
+    pub(crate) embed: EmbedScratch<B>,
+    pub(crate) head: FinalScratch<B>,
     /// `[B, L, D]`.
-    pub(crate) hidden: Buffer<T>,
+    pub(crate) hidden: ActBuf<B>,
     /// `[B, L, D]`.
-    pub(crate) residual: Buffer<T>,
+    pub(crate) residual: WideBuf<B>,
     /// One `[B, L, D]` per in-block.
-    pub(crate) skips: Vec<Buffer<T>>,
+    pub(crate) skips: Vec<ActBuf<B>>,
     /// `[B, D]`.
-    pub(crate) condition: Buffer<T>,
+    pub(crate) condition: ActBuf<B>,
 }
 
-impl<T: Real> Activations<T> {
+impl<B: Backend> BackwardScratch<B> {
+    fn new(new: &Allocator<'_, B>) -> Result<Self, KernelError> {
+        let d = new.c.hidden_size;
+        let n_skips = if new.c.skip == Skip::None { 0 } else { new.c.n_in_blocks() };
+        Ok(Self {
+            embed: EmbedScratch::default(),
+            head: FinalScratch::new(new)?,
+            hidden: new.tokens(d)?,
+            residual: new.tokens(d)?,
+            skips: (0..n_skips).map(|_| new.tokens(d)).collect::<Result<_, _>>()?,
+            condition: new.images(d)?,
+        })
+    }
+}
+
+impl<B: Backend> Activations<B> {
     /// Memory for [`Dis::forward`] followed by [`Dis::backward`] on `batch` images.
-    pub fn for_training<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
-        let c = dis.config();
-        let activation = || Buffer::zeros(batch * c.seq_len() * c.hidden_size);
-        let n_skips = if c.skip == Skip::None { 0 } else { c.n_in_blocks() };
-        let backward = BackwardScratch {
-            head: FinalScratch::new(c, batch),
-            hidden: activation(),
-            residual: activation(),
-            skips: (0..n_skips).map(|_| activation()).collect(),
-            condition: Buffer::zeros(batch * c.hidden_size),
-        };
-        let n = c.n_blocks();
-        let scratch = BlockScratch::for_training(c, batch);
-        let scan_states = B::selective_scan_states_len(scan_shape(c, batch), 2);
-        Self::new(c, batch, [n, n, n], scan_states, scratch, Some(backward))
+    ///
+    /// # Errors
+    /// [`ModelError::Kernel`] when a device has not so much memory.
+    pub fn for_training(dis: &Dis<B>, batch: usize) -> Result<Self, ModelError> {
+        let new = Allocator { backend: dis.backend(), c: dis.config(), batch };
+        let n = new.c.n_blocks();
+        let scan_states = new.backend.selective_scan_states_len(scan_shape(new.c, batch), 2);
+        let (scratch, backward) = (BlockScratch::for_training(&new)?, BackwardScratch::new(&new)?);
+        Ok(Self::new(&new, [n, n, n], scan_states, scratch, Some(backward))?)
     }
 
     /// Memory for [`Dis::forward`] alone on `batch` images.
-    pub fn for_inference<B: Backend<Elem = T>>(dis: &Dis<B>, batch: usize) -> Self {
-        let c = dis.config();
-        let sizes = [1, c.n_in_blocks() + 2, 2];
-        Self::new(c, batch, sizes, 0, BlockScratch::for_inference(c, batch), None)
+    ///
+    /// # Errors
+    /// [`ModelError::Kernel`] when a device has not so much memory.
+    pub fn for_inference(dis: &Dis<B>, batch: usize) -> Result<Self, ModelError> {
+        let new = Allocator { backend: dis.backend(), c: dis.config(), batch };
+        let sizes = [1, new.c.n_in_blocks() + 2, 2];
+        Ok(Self::new(&new, sizes, 0, BlockScratch::for_inference(&new)?, None)?)
     }
 
     fn new(
-        c: &DisConfig,
-        batch: usize,
+        new: &Allocator<'_, B>,
         [blocks, hidden, residual]: [usize; 3],
         scan_states: usize,
-        scratch: BlockScratch<T>,
-        backward: Option<BackwardScratch<T>>,
-    ) -> Self {
-        let activation = |_| Buffer::zeros(batch * c.seq_len() * c.hidden_size);
+        scratch: BlockScratch<B>,
+        backward: Option<BackwardScratch<B>>,
+    ) -> Result<Self, KernelError> {
+        let c = new.c;
         // Shared buffers serve blocks with and without a skip.
         let joins = |i| c.skip != Skip::None && (backward.is_none() || i > c.n_in_blocks());
-        Self {
-            batch,
+        let block = |i| BlockSaved::new(new, joins(i), scan_states);
+        let blocks = (0..blocks).map(block).collect::<Result<_, _>>()?;
+        Ok(Self {
+            batch: new.batch,
             keeps: backward.is_some(),
-            embed: EmbedSaved::new(c, batch),
-            blocks: (0..blocks).map(|i| BlockSaved::new(c, batch, joins(i), scan_states)).collect(),
-            hidden: (0..hidden).map(activation).collect(),
-            residual: (0..residual).map(activation).collect(),
-            head: FinalSaved::new(c, batch),
-            output: Buffer::zeros(batch * c.output_len()),
+            labels: new.images(usize::from(c.is_conditional()))?,
+            drop_path: new.images(c.n_blocks() + 1)?,
+            embed: EmbedSaved::new(new)?,
+            blocks,
+            hidden: (0..hidden).map(|_| new.tokens(c.hidden_size)).collect::<Result<_, _>>()?,
+            residual: (0..residual).map(|_| new.tokens(c.hidden_size)).collect::<Result<_, _>>()?,
+            head: FinalSaved::new(new)?,
+            output: new.images(c.output_len())?,
             scratch,
             backward,
-        }
+        })
     }
 
     /// Images.
@@ -100,29 +122,9 @@ impl<T: Real> Activations<T> {
         self.batch
     }
 
-    /// The network's output, `[B, C_out, H, W]`.
-    pub fn output(&self) -> &[T] {
-        &self.output
-    }
-
-    /// Output of the mixer of one block, `[B, L, D]`; kept for every block when training.
-    pub fn block_output(&self, block: usize) -> &[T] {
-        &self.hidden[block]
-    }
-
-    /// Residual after the addition of one block, `[B, L, D]`; kept for every block when training.
-    pub fn block_residual(&self, block: usize) -> &[T] {
-        &self.residual[block]
-    }
-
-    /// Output of the last linear map before unpatchify, `[B, L, P P C_out]`.
-    pub fn head_tokens(&self) -> &[T] {
-        &self.head.tokens
-    }
-
-    /// Output of the time network, `[B, D]`.
-    pub fn time_embedding(&self) -> &[T] {
-        &self.embed.time
+    /// The network's output where it is, `[B, C_out, H, W]`.
+    pub fn output_view(&self) -> Ref<'_, B, B::Wide> {
+        self.output.view()
     }
 
     /// Place of a block's buffers.
@@ -138,5 +140,32 @@ impl<T: Real> Activations<T> {
     /// Place of a block's residual.
     pub(crate) fn residual_slot(&self, block: usize) -> usize {
         if self.keeps { block } else { block % 2 }
+    }
+}
+
+impl<B: Backend<Memory = Host>> Activations<B> {
+    /// The network's output, `[B, C_out, H, W]`.
+    pub fn output(&self) -> &[B::Wide] {
+        &self.output
+    }
+
+    /// Output of the mixer of one block, `[B, L, D]`; kept for every block when training.
+    pub fn block_output(&self, block: usize) -> &[B::Act] {
+        &self.hidden[block]
+    }
+
+    /// Residual after the addition of one block, `[B, L, D]`; kept for every block when training.
+    pub fn block_residual(&self, block: usize) -> &[B::Wide] {
+        &self.residual[block]
+    }
+
+    /// Output of the last linear map before unpatchify, `[B, L, P P C_out]`.
+    pub fn head_tokens(&self) -> &[B::Act] {
+        &self.head.tokens
+    }
+
+    /// Output of the time network, `[B, D]`.
+    pub fn time_embedding(&self) -> &[B::Act] {
+        &self.embed.time
     }
 }

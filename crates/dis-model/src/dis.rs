@@ -8,32 +8,31 @@
 
 use crate::activations::Activations;
 use crate::config::{DisConfig, Skip};
-use crate::embed::Embed;
+use crate::embed::{Embed, EmbedGrads};
 use crate::error::ModelError;
 use crate::final_layer::{FinalGrads, FinalInput, FinalLayer};
-use crate::net::Net;
+use crate::net::{Net, Params, WideBuf};
 use crate::params::ParamLayout;
 use crate::ssm_block::{BlockGrads, BlockInput, SsmBlock};
-use ssm_kernels::{Backend, Real};
-use std::marker::PhantomData;
+use ssm_kernels::{Backend, Element, Host, KernelError, Memory, Mut, Ref, Storage, View, ViewMut};
 
 /// A DiS network that computes on backend `B`. Parameters are passed to every call as one flat
 /// arena of [`Dis::layout`].
 #[derive(Clone, Debug)]
 pub struct Dis<B> {
+    backend: B,
     config: DisConfig,
     layout: ParamLayout,
     embed: Embed,
     blocks: Vec<SsmBlock>,
     head: FinalLayer,
-    backend: PhantomData<B>,
 }
 
-/// Inputs of one pass.
+/// Inputs of one pass; all but the image are on this machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a, T> {
+pub struct Input<'a, W: Element, M: Memory = Host> {
     /// `[B, C, H, W]`.
-    pub x: &'a [T],
+    pub x: M::Ref<'a, W>,
     /// `[B]`, diffusion times in steps of the training schedule; fractions are legal.
     pub timesteps: &'a [f64],
     /// `[B]`, classes; the number of classes itself is the null class. Given exactly when the
@@ -41,15 +40,25 @@ pub struct Input<'a, T> {
     pub labels: Option<&'a [u32]>,
     /// `[blocks + 1, B]`: drop-path factor of every block's addition and of the last one, 0 or
     /// 1 / keep probability. Absent in evaluation.
-    pub drop_path: Option<&'a [T]>,
+    pub drop_path: Option<&'a [W]>,
 }
 
-impl<B: Backend> Dis<B> {
+impl<B: Backend + Default> Dis<B> {
     /// The network of a configuration.
     ///
     /// # Errors
     /// [`ModelError::Config`] when a value is out of range.
     pub fn new(config: DisConfig) -> Result<Self, ModelError> {
+        Self::on(B::default(), config)
+    }
+}
+
+impl<B: Backend> Dis<B> {
+    /// The network of a configuration on a backend.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] when a value is out of range.
+    pub fn on(backend: B, config: DisConfig) -> Result<Self, ModelError> {
         config.validate()?;
         let layout = ParamLayout::new(&config);
         let half = config.n_in_blocks();
@@ -58,13 +67,18 @@ impl<B: Backend> Dis<B> {
             .chain(["mid_block".to_string()])
             .chain((0..half).map(|i| format!("out_blocks.{i}")));
         Ok(Self {
+            backend,
             embed: Embed::new(&config, &layout),
             blocks: names.map(|name| SsmBlock::new(&config, &layout, &name)).collect(),
             head: FinalLayer::new(&config, &layout),
             config,
             layout,
-            backend: PhantomData,
         })
+    }
+
+    /// Who computes.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// Sizes and switches.
@@ -83,45 +97,64 @@ impl<B: Backend> Dis<B> {
     /// [`ModelError::Input`] names an input that does not fit the network or `activations`.
     pub fn forward(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
-        activations: &mut Activations<B::Elem>,
+        params: Params<'_, B>,
+        input: &Input<'_, B::Wide, B::Memory>,
+        activations: &mut Activations<B>,
     ) -> Result<(), ModelError> {
-        self.check(params, input, activations.batch)?;
-        on_pool(|| self.forward_checked(params, input, activations))
+        self.check(&params, input, activations.batch)?;
+        let net = self.net(&params, activations.batch);
+        self.backend.run(|| self.forward_checked(&net, input, activations))
+    }
+
+    fn net<'a>(&'a self, params: &'a Params<'_, B>, batch: usize) -> Net<'a, B> {
+        let params = params.reborrow();
+        Net { backend: &self.backend, c: &self.config, batch, params }
     }
 
     fn forward_checked(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
-        activations: &mut Activations<B::Elem>,
+        net: &Net<'_, B>,
+        input: &Input<'_, B::Wide, B::Memory>,
+        activations: &mut Activations<B>,
     ) -> Result<(), ModelError> {
-        let c = &self.config;
-        let net = Net { c, params };
-        let (x, t, labels) = (input.x, input.timesteps, input.labels);
-        self.embed.forward::<B>(net, x, t, labels, &mut activations.embed)?;
+        self.upload(input, activations)?;
+        let (x, labels) = (input.x.reborrow(), &activations.labels);
+        self.embed.forward(net, x, input.timesteps, labels, &mut activations.embed)?;
         for i in 0..self.blocks.len() {
-            self.forward_block(params, input, activations, i)?;
+            self.forward_block(net, input.drop_path.is_some(), activations, i)?;
         }
         let last = self.blocks.len() - 1;
-        let hidden = activations.hidden_slot(last, c.n_in_blocks());
+        let hidden = activations.hidden_slot(last, self.config.n_in_blocks());
         let head_input = FinalInput {
-            batch: activations.batch,
             hidden: &activations.hidden[hidden],
             residual: &activations.residual[activations.residual_slot(last)],
-            drop_path: drop_path(input, last + 1),
+            drop_path: input.drop_path.map(|_| drop_path(net, &activations.drop_path, last + 1)),
             condition: &activations.embed.condition,
         };
-        let (saved, out) = (&mut activations.head, &mut activations.output);
-        self.head.forward::<B>(net, &head_input, saved, out)
+        let (saved, out) = (&mut activations.head, activations.output.view_mut());
+        self.head.forward(net, &head_input, saved, out)
+    }
+
+    /// Brings labels and drop-path factors to where the backend computes.
+    fn upload(
+        &self,
+        input: &Input<'_, B::Wide, B::Memory>,
+        activations: &mut Activations<B>,
+    ) -> Result<(), KernelError> {
+        if let Some(labels) = input.labels {
+            self.backend.upload(labels, activations.labels.view_mut())?;
+        }
+        if let Some(factors) = input.drop_path {
+            self.backend.upload(factors, activations.drop_path.view_mut())?;
+        }
+        Ok(())
     }
 
     fn forward_block(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
-        activations: &mut Activations<B::Elem>,
+        net: &Net<'_, B>,
+        drops: bool,
+        activations: &mut Activations<B>,
         i: usize,
     ) -> Result<(), ModelError> {
         let half = self.config.n_in_blocks();
@@ -136,18 +169,17 @@ impl<B: Backend> Dis<B> {
             (activations.hidden_slot(before, half), activations.residual_slot(before))
         });
         let block_input = BlockInput {
-            batch: activations.batch,
             hidden: match before {
                 Some((hidden, _)) => &activations.hidden[hidden],
                 None => &activations.embed.tokens,
             },
-            skip: self.skip_of(i).map(|shallow| &*activations.hidden[shallow]),
-            residual: before.map(|(_, residual)| &*activations.residual[residual]),
-            drop_path: drop_path(input, i),
+            skip: self.skip_of(i).map(|shallow| &activations.hidden[shallow]),
+            residual: before.map(|(_, residual)| &activations.residual[residual]),
+            drop_path: drops.then(|| drop_path(net, &activations.drop_path, i)),
             condition: &activations.embed.condition,
         };
-        let result = self.blocks[i].forward::<B>(
-            Net { c: &self.config, params },
+        let result = self.blocks[i].forward(
+            net,
             &block_input,
             &mut activations.blocks[saved],
             &mut activations.scratch.ssm,
@@ -168,88 +200,86 @@ impl<B: Backend> Dis<B> {
     /// [`ModelError::Input`] when `activations` are for inference or an operand does not fit.
     pub fn backward(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
-        activations: &mut Activations<B::Elem>,
-        grad_output: &[B::Elem],
-        grads: &mut [B::Elem],
-        grad_x: Option<&mut [B::Elem]>,
+        params: Params<'_, B>,
+        input: &Input<'_, B::Wide, B::Memory>,
+        activations: &mut Activations<B>,
+        grad_output: Ref<'_, B, B::Wide>,
+        grads: Mut<'_, B, B::Wide>,
+        grad_x: Option<Mut<'_, B, B::Wide>>,
     ) -> Result<(), ModelError> {
         let (c, batch) = (&self.config, activations.batch);
-        self.check(params, input, batch)?;
+        self.check(&params, input, batch)?;
         check_len("grad_output", grad_output.len(), batch * c.output_len())?;
         check_len("grads", grads.len(), self.layout.len())?;
         if let Some(grad_x) = &grad_x {
             check_len("grad_x", grad_x.len(), batch * c.image_len())?;
         }
-        on_pool(|| self.backward_checked(params, input, activations, grad_output, grads, grad_x))
+        let (net, drops) = (self.net(&params, batch), input.drop_path.is_some());
+        self.backend
+            .run(|| self.backward_checked(&net, drops, activations, grad_output, grads, grad_x))
     }
 
     fn backward_checked(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
-        activations: &mut Activations<B::Elem>,
-        grad_output: &[B::Elem],
-        grads: &mut [B::Elem],
-        grad_x: Option<&mut [B::Elem]>,
+        net: &Net<'_, B>,
+        drops: bool,
+        activations: &mut Activations<B>,
+        grad_output: Ref<'_, B, B::Wide>,
+        mut grads: Mut<'_, B, B::Wide>,
+        mut grad_x: Option<Mut<'_, B, B::Wide>>,
     ) -> Result<(), ModelError> {
-        let (c, batch) = (&self.config, activations.batch);
-        let net = Net { c, params };
         let Activations { embed, blocks, hidden, residual, head, scratch, backward, .. } =
             activations;
+        let (labels, factors) = (&activations.labels, &activations.drop_path);
+        let drop_path = |addition| drops.then(|| drop_path(net, factors, addition));
         let Some(travelling) = backward else {
             return Err(ModelError::input("activations", "for inference", "for training"));
         };
-        travelling.condition.fill(<B::Elem as Real>::ZERO);
+        self.backend.fill_zero(travelling.condition.view_mut())?;
         let last = self.blocks.len() - 1;
         let head_input = FinalInput {
-            batch,
             hidden: &hidden[last],
             residual: &residual[last],
-            drop_path: drop_path(input, last + 1),
+            drop_path: drop_path(last + 1),
             condition: &embed.condition,
         };
         let head_grads = FinalGrads {
             hidden: &mut travelling.hidden,
             residual: &mut travelling.residual,
             condition: &mut travelling.condition,
-            params: grads,
+            params: grads.reborrow(),
         };
         let head_scratch = &mut travelling.head;
-        self.head.backward::<B>(net, &head_input, head, grad_output, head_scratch, head_grads)?;
+        self.head.backward(net, &head_input, head, grad_output, head_scratch, head_grads)?;
         for i in (0..self.blocks.len()).rev() {
             if let Some(grad_skip) = travelling.skips.get(i) {
-                crate::linear::add_assign(&mut travelling.hidden, grad_skip);
+                self.backend.add_assign(travelling.hidden.view_mut(), grad_skip.view())?;
             }
             let skip = self.skip_of(i);
             let block_input = BlockInput {
-                batch,
                 hidden: if i == 0 { &embed.tokens } else { &hidden[i - 1] },
-                skip: skip.map(|shallow| &*hidden[shallow]),
-                residual: (i > 0).then(|| &*residual[i - 1]),
-                drop_path: drop_path(input, i),
+                skip: skip.map(|shallow| &hidden[shallow]),
+                residual: (i > 0).then(|| &residual[i - 1]),
+                drop_path: drop_path(i),
                 condition: &embed.condition,
             };
             let block_grads = BlockGrads {
                 hidden: &mut travelling.hidden,
                 residual: &mut travelling.residual,
-                skip: skip.map(|shallow| &mut *travelling.skips[shallow]),
+                skip: skip.map(|shallow| &mut travelling.skips[shallow]),
                 condition: &mut travelling.condition,
-                params: grads,
+                params: grads.reborrow(),
             };
             let (residual, saved) = (&residual[i], &blocks[i]);
-            self.blocks[i].backward::<B>(
-                net,
-                &block_input,
-                residual,
-                saved,
-                scratch,
-                block_grads,
-            )?;
+            self.blocks[i].backward(net, &block_input, residual, saved, scratch, block_grads)?;
         }
-        let (tokens, condition) = (&mut travelling.hidden, &mut travelling.condition);
-        self.embed.backward::<B>(net, input.labels, embed, tokens, condition, grads, grad_x)
+        let embed_grads = EmbedGrads {
+            tokens: &travelling.hidden,
+            condition: &mut travelling.condition,
+            params: grads.reborrow(),
+            x: grad_x.as_mut().map(ViewMut::reborrow),
+        };
+        self.embed.backward(net, labels, embed, &mut travelling.embed, embed_grads)
     }
 
     /// The in-block whose output joins block `i`.
@@ -261,12 +291,13 @@ impl<B: Backend> Dis<B> {
     /// Checks what comes from outside.
     fn check(
         &self,
-        params: &[B::Elem],
-        input: &Input<'_, B::Elem>,
+        params: &Params<'_, B>,
+        input: &Input<'_, B::Wide, B::Memory>,
         batch: usize,
     ) -> Result<(), ModelError> {
         let c = &self.config;
-        check_len("params", params.len(), self.layout.len())?;
+        check_len("params", params.full.len(), self.layout.len())?;
+        check_len("params.compute", params.compute.len(), self.layout.len())?;
         if batch == 0 {
             return Err(ModelError::input("x", "no image", "one or more"));
         }
@@ -301,16 +332,13 @@ impl<B: Backend> Dis<B> {
     }
 }
 
-/// Runs a pass on a thread of the pool: handing the pool hundreds of operators one by one from
-/// outside would put its threads to sleep and wake them as often.
-fn on_pool<R: Send>(pass: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| pass())
-}
-
-/// Drop-path factors of one addition.
-fn drop_path<'a, T>(input: &Input<'a, T>, addition: usize) -> Option<&'a [T]> {
-    let batch = input.timesteps.len();
-    input.drop_path.map(|factors| &factors[addition * batch..][..batch])
+/// Drop-path factors of one addition, `[B]`.
+fn drop_path<'a, B: Backend>(
+    net: &Net<'_, B>,
+    factors: &'a WideBuf<B>,
+    addition: usize,
+) -> Ref<'a, B, B::Wide> {
+    factors.view().part(addition * net.batch..(addition + 1) * net.batch)
 }
 
 fn check_len(operand: &'static str, got: usize, expected: usize) -> Result<(), ModelError> {

@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! tokens = [label, time, patches] + position            (what the configuration has of them)
-//! time   = W2 silu(W0 e + b0) + b2,    e = [cos(t f) | sin(t f)],  f_i = 10000^(-i / floor(D/2))
+//! time   = W2 silu(W0 e + b0) + b2,    e the cosines and sines of the timestep
 //! condition = silu(time + label)                         for modulated layers
 //! ```
 //!
 //! # Source
-//! DiS, arXiv 2402.05608, section 3.2. The phase of the timestep embedding is computed in f64 and
-//! rounded once; the official code computes it in f32 and is off by up to 7e-5.
+//! DiS, arXiv 2402.05608, section 3.2.
 
-use crate::config::{Conditioning, DisConfig};
+use crate::config::DisConfig;
 use crate::error::ModelError;
-use crate::linear::{Linear, add_column_sums};
-use crate::net::Net;
+use crate::linear::Linear;
+use crate::net::{ActBuf, ActMat, Allocator, Net, grad};
 use crate::params::ParamLayout;
+use ssm_kernels::embed::{
+    Classes, Condition, ConditionBackward, ConditionGrads, ConditionOutput, Shape, Tokens,
+    TokensGrads,
+};
 use ssm_kernels::patchify::{Inner, Shape as PatchShape};
-use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, Scratch, Write};
+use ssm_kernels::{
+    Backend, Buf, KernelError, Mat, MatMut, Mut, Ref, Storage, View, ViewMut, Write,
+};
 use std::ops::Range;
 
 /// Parameters of the embeddings.
@@ -30,44 +35,67 @@ pub(crate) struct Embed {
 }
 
 /// What the gradient pass needs of one value pass.
-#[derive(Debug, Default)]
-pub(crate) struct EmbedSaved<T> {
+#[derive(Debug)]
+pub(crate) struct EmbedSaved<B: Backend> {
     /// `[B, L, C P P]`, zero in the leading tokens.
-    patches: Buffer<T>,
+    patches: ActBuf<B>,
     /// `[B, D]`, cosines and sines.
-    phases: Buffer<T>,
+    phases: ActBuf<B>,
     /// `[B, 4D]`, before SiLU.
-    time_hidden: Buffer<T>,
+    time_hidden: ActBuf<B>,
     /// `[B, 4D]`.
-    time_silu: Buffer<T>,
+    time_silu: ActBuf<B>,
     /// `[B, D]`.
-    pub(crate) time: Buffer<T>,
+    pub(crate) time: ActBuf<B>,
     /// `[B, D]`, time plus label.
-    sum: Buffer<T>,
+    sum: ActBuf<B>,
     /// `[B, D]`, SiLU of the above.
-    pub(crate) condition: Buffer<T>,
+    pub(crate) condition: ActBuf<B>,
     /// `[B, L, D]`.
-    pub(crate) tokens: Buffer<T>,
-    /// Working memory of the gradient pass.
-    scratch: Scratch<T>,
+    pub(crate) tokens: ActBuf<B>,
 }
 
-impl<T: Real> EmbedSaved<T> {
-    pub(crate) fn new(c: &DisConfig, batch: usize) -> Self {
-        let zeros = |n: usize| Buffer::zeros(batch * n);
-        let (d, l) = (c.hidden_size, c.seq_len());
-        Self {
-            patches: zeros(l * c.channels * c.patch_size.pow(2)),
-            phases: zeros(d),
-            time_hidden: zeros(4 * d),
-            time_silu: zeros(4 * d),
-            time: zeros(d),
-            sum: zeros(d),
-            condition: zeros(d),
-            tokens: zeros(l * d),
-            scratch: Scratch::new(),
-        }
+impl<B: Backend> EmbedSaved<B> {
+    pub(crate) fn new(new: &Allocator<'_, B>) -> Result<Self, KernelError> {
+        let d = new.c.hidden_size;
+        Ok(Self {
+            patches: new.tokens(new.c.channels * new.c.patch_size.pow(2))?,
+            phases: new.images(d)?,
+            time_hidden: new.images(4 * d)?,
+            time_silu: new.images(4 * d)?,
+            time: new.images(d)?,
+            sum: new.images(d)?,
+            condition: new.images(d)?,
+            tokens: new.tokens(d)?,
+        })
     }
+}
+
+/// Working memory of the gradient pass, made when it is first asked for.
+#[derive(Debug)]
+pub(crate) struct EmbedScratch<B: Backend> {
+    /// `[B, 4D]`.
+    time_hidden: ActBuf<B>,
+    /// `[B, L, C P P]`, where the gradient of the image is wanted.
+    patches: ActBuf<B>,
+}
+
+impl<B: Backend> Default for EmbedScratch<B> {
+    fn default() -> Self {
+        Self { time_hidden: ActBuf::<B>::default(), patches: ActBuf::<B>::default() }
+    }
+}
+
+/// Gradients that reach the embeddings, both used up as working memory.
+pub(crate) struct EmbedGrads<'a, B: Backend> {
+    /// `[B, L, D]`, gradient of the tokens.
+    pub(crate) tokens: &'a ActBuf<B>,
+    /// `[B, D]`. In: gradient of the condition. Out: of time.
+    pub(crate) condition: &'a mut ActBuf<B>,
+    /// The arena, added to.
+    pub(crate) params: Mut<'a, B, B::Wide>,
+    /// `[B, C, H, W]`, overwritten.
+    pub(crate) x: Option<Mut<'a, B, B::Wide>>,
 }
 
 /// Layout of the image as input patches.
@@ -83,15 +111,8 @@ fn input_patches(c: &DisConfig, batch: usize) -> PatchShape {
     }
 }
 
-/// `[cos(t f) | sin(t f)]` of one timestep, a trailing zero where the width is odd.
-pub(crate) fn timestep_phases<T: Real>(timestep: f64, out: &mut [T]) {
-    let half = out.len() / 2;
-    out.fill(T::ZERO);
-    for i in 0..half {
-        let phase = timestep * (-(10_000f64.ln()) * i as f64 / half as f64).exp();
-        out[i] = T::from_f64(phase.cos());
-        out[half + i] = T::from_f64(phase.sin());
-    }
+fn token_shape(c: &DisConfig, batch: usize) -> Shape {
+    Shape { batch, seq_len: c.seq_len(), width: c.hidden_size, extra: c.extra_tokens() }
 }
 
 impl Embed {
@@ -109,189 +130,160 @@ impl Embed {
         }
     }
 
-    /// Fills `saved.tokens`, `saved.time` and `saved.condition`.
+    /// Fills `saved.tokens`, `saved.time` and `saved.condition`; `labels` are `[B]`, or none.
     pub(crate) fn forward<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        x: &[B::Elem],
+        net: &Net<'_, B>,
+        x: Ref<'_, B, B::Wide>,
         timesteps: &[f64],
-        labels: Option<&[u32]>,
-        saved: &mut EmbedSaved<B::Elem>,
+        labels: &Buf<B, u32>,
+        saved: &mut EmbedSaved<B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
-        let (batch, d) = (timesteps.len(), c.hidden_size);
-        for (phases, &t) in saved.phases.chunks_exact_mut(d).zip(timesteps) {
-            timestep_phases(t, phases);
-        }
-        let phases = Mat::new(&saved.phases, batch, d);
-        self.time[0].forward::<B>(params, phases, &mut saved.time_hidden)?;
-        for (y, &x) in saved.time_silu.iter_mut().zip(saved.time_hidden.iter()) {
-            *y = x.silu();
-        }
-        let hidden = Mat::new(&saved.time_silu, batch, 4 * d);
-        self.time[1].forward::<B>(params, hidden, &mut saved.time)?;
-
-        saved.sum.copy_from_slice(&saved.time);
-        if let (Some(table), Some(labels)) = (&self.label_table, labels) {
-            let table = &params[table.clone()];
-            for (sum, &label) in saved.sum.chunks_exact_mut(d).zip(labels) {
-                for (sum, &e) in sum.iter_mut().zip(&table[label as usize * d..][..d]) {
-                    *sum += e;
-                }
-            }
-        }
-        for (y, &x) in saved.condition.iter_mut().zip(saved.sum.iter()) {
-            *y = x.silu();
-        }
-        self.assemble_tokens::<B>(net, x, labels, saved)
+        let (batch, d) = (net.batch, net.c.hidden_size);
+        net.backend.timestep_phases(timesteps, saved.phases.view_mut())?;
+        let phases = saved.phases.mat(batch, d);
+        self.time[0].forward(net, phases, saved.time_hidden.view_mut())?;
+        net.backend.silu(saved.time_hidden.view(), saved.time_silu.view_mut())?;
+        let hidden = saved.time_silu.mat(batch, 4 * d);
+        self.time[1].forward(net, hidden, saved.time.view_mut())?;
+        let args = Condition {
+            shape: token_shape(net.c, batch),
+            time: saved.time.view(),
+            classes: self.classes(net, labels),
+        };
+        let out =
+            ConditionOutput { sum: saved.sum.view_mut(), condition: saved.condition.view_mut() };
+        net.backend.embed_condition(&args, out)?;
+        self.assemble_tokens(net, x, labels, saved)
     }
 
     /// Projects the patches and puts label, time and position in place.
     fn assemble_tokens<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        x: &[B::Elem],
-        labels: Option<&[u32]>,
-        saved: &mut EmbedSaved<B::Elem>,
+        net: &Net<'_, B>,
+        x: Ref<'_, B, B::Wide>,
+        labels: &Buf<B, u32>,
+        saved: &mut EmbedSaved<B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
-        let (d, l, extra) = (c.hidden_size, c.seq_len(), c.extra_tokens());
-        let shape = input_patches(c, saved.time.len() / d);
-        B::patch_gather(&shape, x, &mut saved.patches)?;
-        let weight = Mat::new(&params[self.patch_weight.clone()], d, shape.token_len());
-        let patches = Mat::new(&saved.patches, shape.batch * l, shape.token_len());
-        let tokens = MatMut::new(&mut saved.tokens, shape.batch * l, d);
-        B::gemm(tokens, Write::Overwrite, patches, weight.t())?;
-
-        let position = &params[self.position.clone()];
-        let bias = &params[self.patch_bias.clone()];
-        for (b, image) in saved.tokens.chunks_exact_mut(l * d).enumerate() {
-            let (lead, patches) = image.split_at_mut(extra * d);
-            for token in patches.chunks_exact_mut(d) {
-                for (x, &bias) in token.iter_mut().zip(bias) {
-                    *x += bias;
-                }
-            }
-            if c.conditioning == Conditioning::Token {
-                let (label, time) = lead.split_at_mut((extra - 1) * d);
-                time.copy_from_slice(&saved.time[b * d..][..d]);
-                if let (Some(table), Some(labels)) = (&self.label_table, labels) {
-                    label.copy_from_slice(&params[table.clone()][labels[b] as usize * d..][..d]);
-                }
-            }
-            for (x, &p) in image.iter_mut().zip(position) {
-                *x += p;
-            }
-        }
+        let shape = input_patches(net.c, net.batch);
+        net.backend.patch_gather(&shape, x, saved.patches.view_mut())?;
+        let patches = saved.patches.mat(net.rows(), shape.token_len());
+        let tokens = saved.tokens.mat_mut(net.rows(), net.c.hidden_size);
+        net.backend.gemm(tokens, Write::Overwrite, patches, self.projection(net).t())?;
+        let args = Tokens {
+            shape: token_shape(net.c, net.batch),
+            bias: net.param(&self.patch_bias),
+            position: net.param(&self.position),
+            time: saved.time.view(),
+            classes: self.classes(net, labels),
+        };
+        net.backend.embed_tokens(&args, saved.tokens.view_mut())?;
         Ok(())
     }
 
     /// Adds the gradients of all embedding parameters.
-    ///
-    /// `grad_tokens` is the gradient of `saved.tokens`, `grad_condition` that of `saved.condition`;
-    /// both are used up as working memory.
-    #[allow(clippy::too_many_arguments, reason = "an embedding has this many inputs")]
     pub(crate) fn backward<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        labels: Option<&[u32]>,
-        saved: &mut EmbedSaved<B::Elem>,
-        grad_tokens: &mut [B::Elem],
-        grad_condition: &mut [B::Elem],
-        grads: &mut [B::Elem],
-        grad_x: Option<&mut [B::Elem]>,
+        net: &Net<'_, B>,
+        labels: &Buf<B, u32>,
+        saved: &EmbedSaved<B>,
+        scratch: &mut EmbedScratch<B>,
+        grads: EmbedGrads<'_, B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
-        let (d, l, extra) = (c.hidden_size, c.seq_len(), c.extra_tokens());
-        let batch = saved.time.len() / d;
-        let by_image = Mat::new(grad_tokens, batch, l * d);
-        add_column_sums(by_image, &mut grads[self.position.clone()]);
-        for image in grad_tokens.chunks_exact(l * d) {
-            let patches = Mat::new(&image[extra * d..], l - extra, d);
-            add_column_sums(patches, &mut grads[self.patch_bias.clone()]);
-        }
+        let EmbedGrads { tokens, condition, mut params, x } = grads;
+        let shape = token_shape(net.c, net.batch);
+        let ranges = [self.position.clone(), self.patch_bias.clone()];
+        let [position, bias] = params.reborrow().parts(ranges);
+        let sums = TokensGrads { position, bias };
+        net.backend.embed_tokens_backward(&shape, tokens.view(), sums)?;
         // Patches of leading tokens are zero rows, so they add nothing to the weight.
-        let shape = input_patches(c, batch);
-        let grad_weight = MatMut::new(&mut grads[self.patch_weight.clone()], d, shape.token_len());
-        let patches = Mat::new(&saved.patches, batch * l, shape.token_len());
-        let by_token = Mat::new(grad_tokens, batch * l, d);
-        B::gemm(grad_weight, Write::Accumulate, by_token.t(), patches)?;
+        let patch_len = input_patches(net.c, net.batch).token_len();
+        let weight = grad::<B>(&mut params, &self.patch_weight);
+        let weight = MatMut::of(weight, net.c.hidden_size, patch_len);
+        let by_token = tokens.mat(net.rows(), net.c.hidden_size);
+        let patches = saved.patches.mat(net.rows(), patch_len);
+        net.backend.gemm_wide(weight, Write::Accumulate, by_token.t(), patches)?;
 
-        // From here `grad_condition` is the gradient of time plus label.
-        for (grad, &sum) in grad_condition.iter_mut().zip(saved.sum.iter()) {
-            *grad *= sum.silu_slope();
+        let table = self.label_table.as_ref();
+        let args = ConditionBackward {
+            shape,
+            sum: saved.sum.view(),
+            grad_tokens: tokens.view(),
+            labels: table.map(|_| labels.view()),
+        };
+        let table = table.map(|table| grad::<B>(&mut params, table));
+        let sums = ConditionGrads { condition: condition.view_mut(), table };
+        net.backend.embed_condition_backward(&args, sums)?;
+        self.backward_time(net, saved, scratch, condition, &mut params)?;
+        match x {
+            Some(x) => self.backward_image(net, by_token, scratch, x),
+            None => Ok(()),
         }
-        if let (Some(table), Some(labels)) = (&self.label_table, labels) {
-            let table = &mut grads[table.clone()];
-            for (b, &label) in labels.iter().enumerate() {
-                let row = &mut table[label as usize * d..][..d];
-                for (row, &g) in row.iter_mut().zip(&grad_condition[b * d..][..d]) {
-                    *row += g;
-                }
-                if extra == 2 {
-                    for (row, &g) in row.iter_mut().zip(&grad_tokens[b * l * d..][..d]) {
-                        *row += g;
-                    }
-                }
-            }
-        }
-        if extra > 0 {
-            for (b, grad_time) in grad_condition.chunks_exact_mut(d).enumerate() {
-                let token = &grad_tokens[(b * l + extra - 1) * d..][..d];
-                for (grad, &g) in grad_time.iter_mut().zip(token) {
-                    *grad += g;
-                }
-            }
-        }
-        self.backward_time::<B>(params, saved, grad_condition, grads)?;
-
-        if let Some(grad_x) = grad_x {
-            let weight = Mat::new(&params[self.patch_weight.clone()], d, shape.token_len());
-            let grad_patches = saved.scratch.take(shape.tokens_len());
-            let out = MatMut::new(grad_patches, batch * l, shape.token_len());
-            B::gemm(out, Write::Overwrite, by_token, weight)?;
-            B::patch_scatter(&shape, grad_patches, grad_x)?;
-        }
-        Ok(())
     }
 
     /// Gradient pass of the two layers of the time network.
     fn backward_time<B: Backend>(
         &self,
-        params: &[B::Elem],
-        saved: &mut EmbedSaved<B::Elem>,
-        grad_time: &[B::Elem],
-        grads: &mut [B::Elem],
+        net: &Net<'_, B>,
+        saved: &EmbedSaved<B>,
+        scratch: &mut EmbedScratch<B>,
+        grad_time: &ActBuf<B>,
+        grads: &mut Mut<'_, B, B::Wide>,
     ) -> Result<(), ModelError> {
-        let d = self.time[1].outputs();
-        let batch = saved.time.len() / d;
-        let grad_time = Mat::new(grad_time, batch, d);
-        let hidden = Mat::new(&saved.time_silu, batch, 4 * d);
-        self.time[1].backward_params::<B>(hidden, grad_time, grads)?;
-        let grad_hidden = saved.scratch.take(batch * 4 * d);
-        let out = MatMut::new(grad_hidden, batch, 4 * d);
-        self.time[1].backward_input::<B>(params, grad_time, Write::Overwrite, out)?;
-        for (grad, &x) in grad_hidden.iter_mut().zip(saved.time_hidden.iter()) {
-            *grad *= x.silu_slope();
-        }
-        let grad_hidden = Mat::new(grad_hidden, batch, 4 * d);
-        let phases = Mat::new(&saved.phases, batch, d);
-        self.time[0].backward_params::<B>(phases, grad_hidden, grads)
+        let (batch, d) = (net.batch, net.c.hidden_size);
+        let grad_time = grad_time.mat(batch, d);
+        let hidden = saved.time_silu.mat(batch, 4 * d);
+        self.time[1].backward_params(net, hidden, grad_time, grads)?;
+        let grad_hidden = &mut scratch.time_hidden;
+        make::<B>(net, grad_hidden, batch * 4 * d)?;
+        let out = grad_hidden.mat_mut(batch, 4 * d);
+        self.time[1].backward_input(net, grad_time, Write::Overwrite, out)?;
+        net.backend.silu_backward(saved.time_hidden.view(), grad_hidden.view_mut())?;
+        let phases = saved.phases.mat(batch, d);
+        self.time[0].backward_params(net, phases, grad_hidden.mat(batch, 4 * d), grads)
+    }
+
+    /// Gradient of the image.
+    fn backward_image<B: Backend>(
+        &self,
+        net: &Net<'_, B>,
+        grad_tokens: ActMat<'_, B>,
+        scratch: &mut EmbedScratch<B>,
+        grad_x: Mut<'_, B, B::Wide>,
+    ) -> Result<(), ModelError> {
+        let shape = input_patches(net.c, net.batch);
+        let grad_patches = &mut scratch.patches;
+        make::<B>(net, grad_patches, shape.tokens_len())?;
+        let out = grad_patches.mat_mut(net.rows(), shape.token_len());
+        net.backend.gemm(out, Write::Overwrite, grad_tokens, self.projection(net))?;
+        net.backend.patch_scatter(&shape, grad_patches.view(), grad_x)?;
+        Ok(())
+    }
+
+    /// The weight of the patches, `D x C P P`.
+    fn projection<'a, B: Backend>(&self, net: &'a Net<'_, B>) -> ActMat<'a, B> {
+        let patch_len = input_patches(net.c, net.batch).token_len();
+        Mat::of(net.weight(&self.patch_weight), net.c.hidden_size, patch_len)
+    }
+
+    fn classes<'a, B: Backend>(
+        &self,
+        net: &'a Net<'_, B>,
+        labels: &'a Buf<B, u32>,
+    ) -> Option<Classes<'a, B::Wide, B::Memory>> {
+        let table = self.label_table.as_ref()?;
+        Some(Classes { table: net.param(table), labels: labels.view() })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phases_are_cosines_then_sines_then_a_zero_for_odd_widths() {
-        let mut e = [f64::NAN; 9];
-        timestep_phases(7.0, &mut e);
-        for i in 0..4 {
-            let phase = 7.0 * 10_000f64.powf(-(i as f64) / 4.0);
-            assert!((e[i] - phase.cos()).abs() < 1e-13 && (e[4 + i] - phase.sin()).abs() < 1e-13);
-        }
-        assert_eq!(e[8], 0.0);
+/// Makes a buffer of working memory that is not there yet.
+fn make<B: Backend>(
+    net: &Net<'_, B>,
+    buffer: &mut ActBuf<B>,
+    len: usize,
+) -> Result<(), ModelError> {
+    if buffer.view().len() != len {
+        *buffer = net.backend.zeros(len)?;
     }
+    Ok(())
 }

@@ -31,4 +31,5 @@ pub use activations::Activations;
 pub use config::{Conditioning, DisConfig, DisPreset, Skip};
 pub use dis::{Dis, Input};
 pub use error::ModelError;
+pub use net::Params;
 pub use params::{Param, ParamLayout};

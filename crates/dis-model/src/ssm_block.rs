@@ -13,15 +13,18 @@
 //! DiS, arXiv 2402.05608, section 3.1 and figure 2; the concatenation is never built, it is two
 //! products into one output.
 
-use crate::bidirectional_ssm::{BidirectionalSsm, SsmSaved, SsmScratch};
+mod buffers;
+
+pub(crate) use buffers::{BlockSaved, BlockScratch};
+
+use crate::bidirectional_ssm::{BidirectionalSsm, SsmScratch};
 use crate::config::{Conditioning, DisConfig};
 use crate::error::ModelError;
-use crate::linear::{
-    Linear, add, add_assign, add_column_sums, apply_drop_path, fill_rows, residual_add,
-};
-use crate::net::Net;
+use crate::linear::Linear;
+use crate::net::{ActBuf, ActMat, Net, WideBuf, grad};
 use crate::params::ParamLayout;
-use ssm_kernels::{Backend, Buffer, Mat, MatMut, Real, Scratch, Write};
+use ssm_kernels::elementwise::{DropPath, ResidualAdd};
+use ssm_kernels::{Backend, Mat, MatMut, Mut, Ref, Storage, View, ViewMut, Write};
 use ssm_kernels::{add_rms_norm as rms, layer_norm_modulate as modulate};
 use std::ops::Range;
 
@@ -47,99 +50,39 @@ pub(crate) struct SsmBlock {
     mixer: BidirectionalSsm,
 }
 
-/// What the gradient pass needs of one value pass, beside hidden states and residuals.
-#[derive(Debug)]
-pub(crate) struct BlockSaved<T> {
-    /// `[B, L, D]`, output of the skip connection; empty where there is none.
-    joined: Buffer<T>,
-    /// `[B, L]` reciprocal root mean squares, or `[B, L, 2]` means and reciprocal deviations.
-    stats: Buffer<T>,
-    /// `[B, 2D]`; empty without modulation.
-    modulation: Buffer<T>,
-    /// `[B, L, D]`.
-    normed: Buffer<T>,
-    ssm: SsmSaved<T>,
-}
-
-impl<T: Real> BlockSaved<T> {
-    pub(crate) fn new(c: &DisConfig, batch: usize, has_skip: bool, scan_states: usize) -> Self {
-        let zeros = |n: usize| Buffer::zeros(batch * n);
-        let (l, d) = (c.seq_len(), c.hidden_size);
-        let modulated = c.conditioning == Conditioning::Adaln;
-        Self {
-            joined: zeros(if has_skip { l * d } else { 0 }),
-            stats: zeros(if modulated { 2 * l } else { l }),
-            modulation: zeros(if modulated { 2 * d } else { 0 }),
-            normed: zeros(l * d),
-            ssm: SsmSaved::new(c, batch, scan_states),
-        }
-    }
-}
-
-/// Working memory of the gradient pass of all blocks.
-#[derive(Debug)]
-pub(crate) struct BlockScratch<T> {
-    pub(crate) ssm: SsmScratch<T>,
-    kernels: Scratch<T>,
-    /// `[B, L, D]`.
-    grad_normed: Buffer<T>,
-    /// `[B, L, D]`.
-    grad_joined: Buffer<T>,
-    /// `[B, 2D]`.
-    grad_modulation: Buffer<T>,
-}
-
-impl<T: Real> BlockScratch<T> {
-    pub(crate) fn for_inference(c: &DisConfig, batch: usize) -> Self {
-        Self {
-            ssm: SsmScratch::for_inference(c, batch),
-            kernels: Scratch::new(),
-            grad_normed: Buffer::default(),
-            grad_joined: Buffer::default(),
-            grad_modulation: Buffer::default(),
-        }
-    }
-
-    pub(crate) fn for_training(c: &DisConfig, batch: usize) -> Self {
-        let activation = || Buffer::zeros(batch * c.seq_len() * c.hidden_size);
-        Self {
-            ssm: SsmScratch::for_training(c, batch),
-            kernels: Scratch::new(),
-            grad_normed: activation(),
-            grad_joined: activation(),
-            grad_modulation: Buffer::zeros(batch * 2 * c.hidden_size),
-        }
-    }
-}
-
 /// Inputs of one block, each `[B, L, D]` unless a shape is given.
-#[derive(Clone, Copy)]
-pub(crate) struct BlockInput<'a, T> {
-    pub(crate) batch: usize,
+pub(crate) struct BlockInput<'a, B: Backend> {
     /// Hidden state handed on by the block before.
-    pub(crate) hidden: &'a [T],
+    pub(crate) hidden: &'a ActBuf<B>,
     /// Output of the in-block this out-block is connected to.
-    pub(crate) skip: Option<&'a [T]>,
+    pub(crate) skip: Option<&'a ActBuf<B>>,
     /// Residual of the block before; absent in front of the first.
-    pub(crate) residual: Option<&'a [T]>,
+    pub(crate) residual: Option<&'a WideBuf<B>>,
     /// `[B]`.
-    pub(crate) drop_path: Option<&'a [T]>,
+    pub(crate) drop_path: Option<Ref<'a, B, B::Wide>>,
     /// `[B, D]`, SiLU of time plus label.
-    pub(crate) condition: &'a [T],
+    pub(crate) condition: &'a ActBuf<B>,
+}
+
+impl<B: Backend> BlockInput<'_, B> {
+    /// Factors of the addition to the residual; the first block has none, and no addition either.
+    fn applied_drop_path(&self) -> Option<Ref<'_, B, B::Wide>> {
+        self.residual.and(self.drop_path.as_ref()).map(View::reborrow)
+    }
 }
 
 /// Gradients that one block takes and hands on.
-pub(crate) struct BlockGrads<'a, T> {
+pub(crate) struct BlockGrads<'a, B: Backend> {
     /// In: gradient of the block's output. Out: gradient of `hidden`.
-    pub(crate) hidden: &'a mut [T],
+    pub(crate) hidden: &'a mut ActBuf<B>,
     /// In: gradient of the new residual. Out: of the old one.
-    pub(crate) residual: &'a mut [T],
+    pub(crate) residual: &'a mut WideBuf<B>,
     /// Overwritten with the gradient of `skip`.
-    pub(crate) skip: Option<&'a mut [T]>,
+    pub(crate) skip: Option<&'a mut ActBuf<B>>,
     /// `[B, D]`, added to.
-    pub(crate) condition: &'a mut [T],
+    pub(crate) condition: &'a mut ActBuf<B>,
     /// The arena, added to.
-    pub(crate) params: &'a mut [T],
+    pub(crate) params: Mut<'a, B, B::Wide>,
 }
 
 impl SsmBlock {
@@ -165,162 +108,179 @@ impl SsmBlock {
     /// Writes the new residual and the mixer's output, both `[B, L, D]`.
     pub(crate) fn forward<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        input: &BlockInput<'_, B::Elem>,
-        saved: &mut BlockSaved<B::Elem>,
-        scratch: &mut SsmScratch<B::Elem>,
+        net: &Net<'_, B>,
+        input: &BlockInput<'_, B>,
+        saved: &mut BlockSaved<B>,
+        scratch: &mut SsmScratch<B>,
         keep: bool,
-        residual: &mut [B::Elem],
-        out: &mut [B::Elem],
+        residual: &mut WideBuf<B>,
+        out: &mut ActBuf<B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
+        let Net { backend, c, batch, .. } = *net;
         let BlockSaved { joined, stats, modulation, normed, ssm } = saved;
         let hidden = match input.skip {
             Some(skip) => {
-                self.join::<B>(net, input.hidden, skip, joined)?;
-                &**joined
+                self.join(net, input.hidden, skip, joined)?;
+                &*joined
             }
             None => input.hidden,
         };
+        let (hidden, old_residual) = (hidden.view(), input.residual.map(Storage::view));
+        let drop_path = input.applied_drop_path();
         match &self.norm {
-            Norm::Rms { weight } => B::add_rms_norm(
+            Norm::Rms { weight } => backend.add_rms_norm(
                 &rms::Args {
-                    shape: rms_shape(c, input.batch),
+                    shape: rms_shape(c, batch),
                     hidden,
-                    residual: input.residual,
-                    drop_path: input.drop_path,
-                    weight: &params[weight.clone()],
+                    residual: old_residual,
+                    drop_path,
+                    weight: net.param(weight),
                     eps: c.norm_eps,
                 },
-                rms::Output { residual, normed, rstd: stats },
+                rms::Output {
+                    residual: residual.view_mut(),
+                    normed: normed.view_mut(),
+                    rstd: stats.view_mut(),
+                },
             )?,
             Norm::Modulated { linear } => {
-                residual_add(input.batch, hidden, input.residual, input.drop_path, residual);
-                let condition = Mat::new(input.condition, input.batch, c.hidden_size);
-                linear.forward::<B>(params, condition, modulation)?;
-                let args = modulate_args(c, input.batch, residual, modulation);
-                B::layer_norm_modulate(&args, modulate::Output { out: normed, stats })?;
+                let args = ResidualAdd { batch, hidden, residual: old_residual, drop_path };
+                backend.residual_add(&args, residual.view_mut())?;
+                let condition = input.condition.mat(batch, c.hidden_size);
+                linear.forward(net, condition, modulation.view_mut())?;
+                let args = modulate_args(net, residual, modulation);
+                let out = modulate::Output { out: normed.view_mut(), stats: stats.view_mut() };
+                backend.layer_norm_modulate_wide(&args, out)?;
             }
         }
-        self.mixer.forward::<B>(net, normed, ssm, scratch, keep, out)
+        self.mixer.forward(net, normed, ssm, scratch, keep, out)
     }
 
     /// Walks the block backwards; `residual` is the one the value pass wrote.
     pub(crate) fn backward<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        input: &BlockInput<'_, B::Elem>,
-        residual: &[B::Elem],
-        saved: &BlockSaved<B::Elem>,
-        scratch: &mut BlockScratch<B::Elem>,
-        mut grads: BlockGrads<'_, B::Elem>,
+        net: &Net<'_, B>,
+        input: &BlockInput<'_, B>,
+        residual: &WideBuf<B>,
+        saved: &BlockSaved<B>,
+        scratch: &mut BlockScratch<B>,
+        mut grads: BlockGrads<'_, B>,
     ) -> Result<(), ModelError> {
-        self.mixer.backward::<B>(
+        self.mixer.backward(
             net,
             &saved.normed,
             &saved.ssm,
             grads.hidden,
-            grads.params,
+            &mut grads.params,
             &mut scratch.ssm,
             &mut scratch.grad_normed,
         )?;
-        let mut joined = std::mem::take(&mut scratch.grad_joined);
-        let (target, skip) = match (input.skip, grads.skip.take()) {
-            (Some(shallow), Some(grad)) => (&mut *joined, Some((shallow, grad))),
-            _ => (&mut *grads.hidden, None),
+        let Some((shallow, grad_shallow)) = input.skip.zip(grads.skip.take()) else {
+            return self.backward_norm(net, input, residual, saved, scratch, grads);
         };
-        self.backward_norm::<B>(
-            net,
-            input,
-            residual,
-            saved,
-            scratch,
-            target,
-            grads.residual,
-            grads.condition,
-            grads.params,
-        )?;
-        if let Some((shallow, grad_shallow)) = skip {
-            let deep = (input.hidden, grads.hidden);
-            let shallow = (shallow, grad_shallow);
-            self.split::<B>(net, &joined, deep, shallow, grads.params)?;
-        }
+        // The norm's part goes through the skip connection before it is the gradient of `hidden`.
+        let mut joined = std::mem::take(&mut scratch.grad_joined);
+        let BlockGrads {
+            hidden: grad_deep, residual: grad_residual, condition, mut params, ..
+        } = grads;
+        let through_norm = BlockGrads {
+            hidden: &mut joined,
+            residual: grad_residual,
+            skip: None,
+            condition,
+            params: params.reborrow(),
+        };
+        self.backward_norm(net, input, residual, saved, scratch, through_norm)?;
+        let (deep, shallow) = ((input.hidden, grad_deep), (shallow, grad_shallow));
+        self.split(net, &joined, deep, shallow, &mut params)?;
         scratch.grad_joined = joined;
         Ok(())
     }
 
-    /// Gradient pass of norm and residual addition: from `scratch.grad_normed` to `grad_hidden`.
-    #[allow(clippy::too_many_arguments, reason = "as backward")]
+    /// Gradient pass of norm and residual addition: from `scratch.grad_normed` to `grads.hidden`,
+    /// the gradient of what was added.
     fn backward_norm<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        input: &BlockInput<'_, B::Elem>,
-        residual: &[B::Elem],
-        saved: &BlockSaved<B::Elem>,
-        scratch: &mut BlockScratch<B::Elem>,
-        grad_hidden: &mut [B::Elem],
-        grad_residual: &mut [B::Elem],
-        grad_condition: &mut [B::Elem],
-        grads: &mut [B::Elem],
+        net: &Net<'_, B>,
+        input: &BlockInput<'_, B>,
+        residual: &WideBuf<B>,
+        saved: &BlockSaved<B>,
+        scratch: &mut BlockScratch<B>,
+        mut grads: BlockGrads<'_, B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
-        let BlockScratch { kernels, grad_normed, grad_modulation, .. } = scratch;
-        let (batch, d) = (input.batch, c.hidden_size);
-        // The first block has no residual, and then no drop-path either.
-        let drop_path = input.drop_path.filter(|_| input.residual.is_some());
         match &self.norm {
-            Norm::Rms { weight } => B::add_rms_norm_backward(
+            Norm::Rms { weight } => net.backend.add_rms_norm_backward(
                 &rms::BackwardArgs {
-                    shape: rms_shape(c, batch),
-                    residual,
-                    rstd: &saved.stats,
-                    weight: &params[weight.clone()],
-                    drop_path,
-                    grad_normed,
+                    shape: rms_shape(net.c, net.batch),
+                    residual: residual.view(),
+                    rstd: saved.stats.view(),
+                    weight: net.param(weight),
+                    drop_path: input.applied_drop_path(),
+                    grad_normed: scratch.grad_normed.view(),
                 },
                 rms::Grads {
-                    residual: grad_residual,
-                    hidden: grad_hidden,
-                    weight: &mut grads[weight.clone()],
+                    residual: grads.residual.view_mut(),
+                    hidden: grads.hidden.view_mut(),
+                    weight: grad::<B>(&mut grads.params, weight),
                 },
-                kernels,
+                &mut scratch.kernels,
             )?,
             Norm::Modulated { linear } => {
-                let args = modulate_args(c, batch, residual, &saved.modulation);
-                // `grad_hidden` holds the norm's part until the residual has taken it in.
-                let parts = modulate::Grads { x: grad_hidden, modulation: Some(grad_modulation) };
-                B::layer_norm_modulate_backward(&args, &saved.stats, grad_normed, parts, kernels)?;
-                add_assign(grad_residual, grad_hidden);
-                apply_drop_path(batch, grad_residual, drop_path, grad_hidden);
-                let grad = Mat::new(grad_modulation, batch, 2 * d);
-                let condition = Mat::new(input.condition, batch, d);
-                linear.backward_params::<B>(condition, grad, grads)?;
-                let grad_condition = MatMut::new(grad_condition, batch, d);
-                linear.backward_input::<B>(params, grad, Write::Accumulate, grad_condition)?;
+                self.backward_modulated(net, linear, input, residual, saved, scratch, grads)?;
             }
         }
         Ok(())
     }
 
+    /// [`SsmBlock::backward_norm`] where `linear` modulates the norm.
+    fn backward_modulated<B: Backend>(
+        &self,
+        net: &Net<'_, B>,
+        linear: &Linear,
+        input: &BlockInput<'_, B>,
+        residual: &WideBuf<B>,
+        saved: &BlockSaved<B>,
+        scratch: &mut BlockScratch<B>,
+        mut grads: BlockGrads<'_, B>,
+    ) -> Result<(), ModelError> {
+        let Net { backend, c, batch, .. } = *net;
+        let BlockScratch { kernels, grad_normed, grad_modulation, .. } = scratch;
+        let args = modulate_args(net, residual, &saved.modulation);
+        // `grads.hidden` holds the norm's part until the residual has taken it in.
+        let parts = modulate::Grads {
+            x: grads.hidden.view_mut(),
+            modulation: Some(grad_modulation.view_mut()),
+        };
+        let (stats, grad_out) = (saved.stats.view(), grad_normed.view());
+        backend.layer_norm_modulate_wide_backward(&args, stats, grad_out, parts, kernels)?;
+        backend.add_to_residual(grads.residual.view_mut(), grads.hidden.view())?;
+        let drop_path = input.applied_drop_path();
+        let args = DropPath { batch, x: grads.residual.view(), drop_path };
+        backend.apply_drop_path(&args, grads.hidden.view_mut())?;
+        let grad = grad_modulation.mat(batch, 2 * c.hidden_size);
+        let condition = input.condition.mat(batch, c.hidden_size);
+        linear.backward_params(net, condition, grad, &mut grads.params)?;
+        let grad_condition = grads.condition.mat_mut(batch, c.hidden_size);
+        linear.backward_input(net, grad, Write::Accumulate, grad_condition)
+    }
+
     /// Value pass of the skip connection.
     fn join<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        deep: &[B::Elem],
-        shallow: &[B::Elem],
-        out: &mut [B::Elem],
+        net: &Net<'_, B>,
+        deep: &ActBuf<B>,
+        shallow: &ActBuf<B>,
+        out: &mut ActBuf<B>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
         let Some(skip) = &self.skip else {
-            add(deep, shallow, out);
+            net.backend.add(deep.view(), shallow.view(), out.view_mut())?;
             return Ok(());
         };
-        let (d, rows) = (c.hidden_size, deep.len() / c.hidden_size);
-        fill_rows(out, &params[skip.bias.clone()]);
+        let (d, rows) = (net.c.hidden_size, net.rows());
+        net.backend.fill_rows(net.param(&skip.bias), out.view_mut())?;
         for (first, x) in [(0, deep), (d, shallow)] {
-            let weight = Mat::columns(&params[skip.weight.clone()], d, 2 * d, first, d);
-            let out = MatMut::new(out, rows, d);
-            B::gemm(out, Write::Accumulate, Mat::new(x, rows, d), weight.t())?;
+            let (out, weight) = (out.mat_mut(rows, d), skip.weight(net, first));
+            net.backend.gemm(out, Write::Accumulate, x.mat(rows, d), weight.t())?;
         }
         Ok(())
     }
@@ -328,28 +288,37 @@ impl SsmBlock {
     /// Gradient pass of the skip connection; `deep` and `shallow` are operands with their gradients.
     fn split<B: Backend>(
         &self,
-        net: Net<'_, B::Elem>,
-        grad: &[B::Elem],
-        deep: (&[B::Elem], &mut [B::Elem]),
-        shallow: (&[B::Elem], &mut [B::Elem]),
-        grads: &mut [B::Elem],
+        net: &Net<'_, B>,
+        grad_joined: &ActBuf<B>,
+        deep: (&ActBuf<B>, &mut ActBuf<B>),
+        shallow: (&ActBuf<B>, &mut ActBuf<B>),
+        grads: &mut Mut<'_, B, B::Wide>,
     ) -> Result<(), ModelError> {
-        let Net { c, params } = net;
+        let backend = net.backend;
         let Some(skip) = &self.skip else {
-            deep.1.copy_from_slice(grad);
-            shallow.1.copy_from_slice(grad);
+            backend.copy(grad_joined.view(), deep.1.view_mut())?;
+            backend.copy(grad_joined.view(), shallow.1.view_mut())?;
             return Ok(());
         };
-        let (d, rows) = (c.hidden_size, grad.len() / c.hidden_size);
-        let grad = Mat::new(grad, rows, d);
-        add_column_sums(grad, &mut grads[skip.bias.clone()]);
+        let (d, rows) = (net.c.hidden_size, net.rows());
+        let grad_joined = grad_joined.mat(rows, d);
+        backend.add_column_sums(grad_joined, grad::<B>(grads, &skip.bias))?;
         for (first, (x, grad_x)) in [(0, deep), (d, shallow)] {
-            let grad_weight = MatMut::columns(&mut grads[skip.weight.clone()], d, 2 * d, first, d);
-            B::gemm(grad_weight, Write::Accumulate, grad.t(), Mat::new(x, rows, d))?;
-            let weight = Mat::columns(&params[skip.weight.clone()], d, 2 * d, first, d);
-            B::gemm(MatMut::new(grad_x, rows, d), Write::Overwrite, grad, weight)?;
+            let weight = grad::<B>(grads, &skip.weight);
+            let weight = MatMut::columns_of(weight, d, 2 * d, first..first + d);
+            backend.gemm_wide(weight, Write::Accumulate, grad_joined.t(), x.mat(rows, d))?;
+            let grad_x = grad_x.mat_mut(rows, d);
+            backend.gemm(grad_x, Write::Overwrite, grad_joined, skip.weight(net, first))?;
         }
         Ok(())
+    }
+}
+
+impl SkipLinear {
+    /// The half of the weight that starts at column `first`, `D x D`.
+    fn weight<'a, B: Backend>(&self, net: &'a Net<'_, B>, first: usize) -> ActMat<'a, B> {
+        let d = net.c.hidden_size;
+        Mat::columns_of(net.weight(&self.weight), d, 2 * d, first..first + d)
     }
 }
 
@@ -357,16 +326,16 @@ pub(crate) fn rms_shape(c: &DisConfig, batch: usize) -> rms::Shape {
     rms::Shape { batch, seq_len: c.seq_len(), width: c.hidden_size }
 }
 
-fn modulate_args<'a, T>(
-    c: &DisConfig,
-    batch: usize,
-    x: &'a [T],
-    modulation: &'a [T],
-) -> modulate::Args<'a, T> {
+fn modulate_args<'a, B: Backend>(
+    net: &Net<'_, B>,
+    x: &'a WideBuf<B>,
+    modulation: &'a ActBuf<B>,
+) -> modulate::Args<'a, B::Wide, B::Act, B::Memory> {
+    let Net { c, batch, .. } = *net;
     modulate::Args {
         shape: modulate::Shape { batch, seq_len: c.seq_len(), width: c.hidden_size },
-        x,
-        modulation: Some(modulation),
+        x: x.view(),
+        modulation: Some(modulation.view()),
         halves: modulate::Halves::FactorFirst,
         eps: c.final_eps,
     }

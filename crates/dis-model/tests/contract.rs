@@ -4,9 +4,10 @@
 mod support;
 
 use dis_model::{
-    Activations, Conditioning, Dis, DisConfig, DisPreset, Input, ModelError, ParamLayout, Skip,
+    Activations, Conditioning, Dis, DisConfig, DisPreset, Input, ModelError, ParamLayout, Params,
+    Skip,
 };
-use ssm_kernels::{Backend, Cpu, Real, Reference};
+use ssm_kernels::{Cpu, HostBackend, Real, Reference};
 use support::production::{rounded, run};
 use support::{SampleInputs, Values};
 
@@ -19,12 +20,12 @@ fn unconditional() -> DisConfig {
 }
 
 /// A network of `config` with its parameters.
-struct Network<B: Backend> {
+struct Network<B: HostBackend> {
     dis: Dis<B>,
     params: Vec<B::Elem>,
 }
 
-impl<B: Backend> Network<B> {
+impl<B: HostBackend> Network<B> {
     fn new(config: DisConfig) -> Self {
         let dis = Dis::<B>::new(config).unwrap();
         let params = support::sample_params(dis.layout(), 11);
@@ -32,8 +33,8 @@ impl<B: Backend> Network<B> {
         Self { dis, params }
     }
 
-    fn output(&self, input: &Input<'_, B::Elem>, at: &mut Activations<B::Elem>) -> Vec<B::Elem> {
-        self.dis.forward(&self.params, input, at).unwrap();
+    fn output(&self, input: &Input<'_, B::Elem>, at: &mut Activations<B>) -> Vec<B::Elem> {
+        self.dis.forward(Params::host(&self.params), input, at).unwrap();
         at.output().to_vec()
     }
 }
@@ -78,12 +79,12 @@ fn every_kind() -> Vec<DisConfig> {
     ]
 }
 
-fn inference_equals_training<B: Backend>() {
+fn inference_equals_training<B: HostBackend>() {
     for config in every_kind() {
         let operands = Operands::new(&config, 3);
         let network = Network::<B>::new(config);
-        let mut training = Activations::for_training(&network.dis, 3);
-        let mut inference = Activations::for_inference(&network.dis, 3);
+        let mut training = Activations::for_training(&network.dis, 3).unwrap();
+        let mut inference = Activations::for_inference(&network.dis, 3).unwrap();
         let kept = network.output(&operands.input(), &mut training);
         let lean = network.output(&operands.input(), &mut inference);
         assert_eq!(kept, lean, "{:?}", network.dis.config());
@@ -99,30 +100,31 @@ fn inference_gives_the_bits_of_training() {
 }
 
 /// Gradients of one backward pass after a forward pass.
-fn step<B: Backend>(
+fn step<B: HostBackend>(
     network: &Network<B>,
     input: &Input<'_, B::Elem>,
-    activations: &mut Activations<B::Elem>,
+    activations: &mut Activations<B>,
     grads: &mut [B::Elem],
 ) -> Vec<B::Elem> {
     let Network { dis, params } = network;
     let output = network.output(input, activations);
     let probe = rounded(&support::probe(output.len()));
     let mut grad_x = vec![B::Elem::NAN; input.x.len()];
-    dis.backward(params, input, activations, &probe, grads, Some(&mut grad_x)).unwrap();
+    dis.backward(Params::host(params), input, activations, &probe, grads, Some(&mut grad_x))
+        .unwrap();
     grad_x
 }
 
-fn used_memory_is_as_good_as_new<B: Backend>() {
+fn used_memory_is_as_good_as_new<B: HostBackend>() {
     for config in every_kind() {
         let operands = Operands::new(&config, 2);
         let other_x: Vec<B::Elem> = operands.x.iter().rev().copied().collect();
         let network = Network::<B>::new(config);
         let zeros = vec![B::Elem::ZERO; network.params.len()];
-        let mut activations = Activations::for_training(&network.dis, 2);
+        let mut activations = Activations::for_training(&network.dis, 2).unwrap();
         let mut first = zeros.clone();
         let first_x = step(&network, &operands.input(), &mut activations, &mut first);
-        let other = Input { x: &other_x, timesteps: &[3.0, 700.0], ..operands.input() };
+        let other = Input::<_> { x: &other_x, timesteps: &[3.0, 700.0], ..operands.input() };
         step(&network, &other, &mut activations, &mut zeros.clone());
         let mut again = zeros.clone();
         let again_x = step(&network, &operands.input(), &mut activations, &mut again);
@@ -153,9 +155,9 @@ fn images_of_a_batch_are_independent() {
     let operands = Operands::<f64>::new(&config, 3);
     let (image, out) = (config.image_len(), config.output_len());
     let network = Network::<Reference<f64>>::new(config);
-    let mut together = Activations::for_inference(&network.dis, 3);
+    let mut together = Activations::for_inference(&network.dis, 3).unwrap();
     let together = network.output(&operands.input(), &mut together);
-    let mut alone = Activations::for_inference(&network.dis, 1);
+    let mut alone = Activations::for_inference(&network.dis, 1).unwrap();
     for b in 0..3 {
         let input = Input {
             x: &operands.x[b * image..][..image],
@@ -177,10 +179,10 @@ fn gradient_of_the_image_is_the_central_difference() {
         let got = run::<Reference<f64>>(&config, &params, &inputs.input(), &probe);
         let network = Network::<Reference<f64>>::new(config.clone());
         let arena = support::arena(network.dis.layout(), &params);
-        let mut activations = Activations::for_inference(&network.dis, 2);
+        let mut activations = Activations::for_inference(&network.dis, 2).unwrap();
         let loss = |x: &[f64]| {
             let input = Input { x, ..inputs.input() };
-            network.dis.forward(&arena, &input, &mut activations).unwrap();
+            network.dis.forward(Params::host(&arena), &input, &mut activations).unwrap();
             activations.output().iter().zip(&probe).map(|(y, g)| y * g).sum()
         };
         parity::check_gradient("x", loss, inputs.input().x, &got.gradients["x"], 12, 1e-7);
@@ -193,14 +195,22 @@ fn the_gradient_of_the_image_is_optional() {
     let config = conditional();
     let operands = Operands::<f32>::new(&config, 2);
     let network = Network::<Cpu>::new(config);
-    let mut activations = Activations::for_training(&network.dis, 2);
+    let mut activations = Activations::for_training(&network.dis, 2).unwrap();
     let mut with = vec![0.0; network.params.len()];
     step(&network, &operands.input(), &mut activations, &mut with);
     let output = network.output(&operands.input(), &mut activations);
     let probe = rounded::<f32>(&support::probe(output.len()));
     let mut without = vec![0.0; network.params.len()];
     let Network { dis, params } = &network;
-    dis.backward(params, &operands.input(), &mut activations, &probe, &mut without, None).unwrap();
+    dis.backward(
+        Params::host(params),
+        &operands.input(),
+        &mut activations,
+        &probe,
+        &mut without,
+        None,
+    )
+    .unwrap();
     assert!(with == without);
 }
 
@@ -209,9 +219,12 @@ fn forward_refuses_what_does_not_fit() {
     let network = Network::<Cpu>::new(conditional());
     let operands = Operands::<f32>::new(network.dis.config(), 2);
     let good = operands.input();
-    let mut activations = Activations::for_inference(&network.dis, 2);
+    let mut activations = Activations::for_inference(&network.dis, 2).unwrap();
     let mut refused = |input: &Input<'_, f32>, operand: &str| {
-        let error = network.dis.forward(&network.params, input, &mut activations).unwrap_err();
+        let error = network
+            .dis
+            .forward(Params::host(&network.params), input, &mut activations)
+            .unwrap_err();
         let ModelError::Input { operand: named, .. } = &error else { panic!("{error}") };
         assert_eq!(*named, operand, "{error}");
     };
@@ -225,16 +238,23 @@ fn forward_refuses_what_does_not_fit() {
     refused(&Input { labels: Some(&[1, 6]), ..good }, "labels");
     refused(&Input { labels: Some(&[u32::MAX, 1]), ..good }, "labels");
     refused(&Input { drop_path: Some(&[1.0; 11]), ..good }, "drop_path");
-    network.dis.forward(&network.params, &good, &mut activations).unwrap();
+    network.dis.forward(Params::host(&network.params), &good, &mut activations).unwrap();
 
-    let short = network.dis.forward(&network.params[1..], &good, &mut activations).unwrap_err();
+    let short = network
+        .dis
+        .forward(Params::host(&network.params[1..]), &good, &mut activations)
+        .unwrap_err();
     assert!(short.to_string().contains("params"), "{short}");
-    let mut three = Activations::for_inference(&network.dis, 3);
-    assert!(network.dis.forward(&network.params, &good, &mut three).is_err(), "another batch");
+    let mut three = Activations::for_inference(&network.dis, 3).unwrap();
+    assert!(
+        network.dis.forward(Params::host(&network.params), &good, &mut three).is_err(),
+        "another batch"
+    );
 
     let plain = Network::<Cpu>::new(unconditional());
-    let mut activations = Activations::for_inference(&plain.dis, 2);
-    let labelled = plain.dis.forward(&plain.params, &good, &mut activations).unwrap_err();
+    let mut activations = Activations::for_inference(&plain.dis, 2).unwrap();
+    let labelled =
+        plain.dis.forward(Params::host(&plain.params), &good, &mut activations).unwrap_err();
     assert!(labelled.to_string().contains("unconditional"), "{labelled}");
 }
 
@@ -246,11 +266,18 @@ fn backward_refuses_what_does_not_fit() {
     let Network { dis, params } = &network;
     let grad_output = vec![1.0; dis.config().output_len()];
     let mut grads = vec![0.0; params.len()];
-    let mut training = Activations::for_training(dis, 1);
-    dis.forward(params, &input, &mut training).unwrap();
+    let mut training = Activations::for_training(dis, 1).unwrap();
+    dis.forward(Params::host(params), &input, &mut training).unwrap();
     let mut refused = |params: &[f32], grad_output: &[f32], cut: usize, operand: &str| {
         let error = dis
-            .backward(params, &input, &mut training, grad_output, &mut grads[cut..], None)
+            .backward(
+                Params::host(params),
+                &input,
+                &mut training,
+                grad_output,
+                &mut grads[cut..],
+                None,
+            )
             .unwrap_err();
         assert!(error.to_string().starts_with(&format!("input {operand}:")), "{error}");
     };
@@ -259,15 +286,23 @@ fn backward_refuses_what_does_not_fit() {
     refused(params, &grad_output, 1, "grads");
     let mut short = vec![0.0; input.x.len() - 1];
     let error = dis
-        .backward(params, &input, &mut training, &grad_output, &mut grads, Some(&mut short))
+        .backward(
+            Params::host(params),
+            &input,
+            &mut training,
+            &grad_output,
+            &mut grads,
+            Some(&mut short),
+        )
         .unwrap_err();
     assert!(error.to_string().starts_with("input grad_x:"), "{error}");
     assert!(grads.iter().all(|&g| g == 0.0), "a refused pass adds nothing");
 
-    let mut inference = Activations::for_inference(dis, 1);
-    dis.forward(params, &input, &mut inference).unwrap();
-    let error =
-        dis.backward(params, &input, &mut inference, &grad_output, &mut grads, None).unwrap_err();
+    let mut inference = Activations::for_inference(dis, 1).unwrap();
+    dis.forward(Params::host(params), &input, &mut inference).unwrap();
+    let error = dis
+        .backward(Params::host(params), &input, &mut inference, &grad_output, &mut grads, None)
+        .unwrap_err();
     assert!(error.to_string().contains("for inference"), "{error}");
 }
 
@@ -288,9 +323,10 @@ fn configurations_out_of_range_are_refused() {
 #[test]
 fn an_empty_batch_is_refused() {
     let dis = Dis::<Cpu>::new(DisConfig::official(DisPreset::S, 8, 3, 4, 0)).unwrap();
-    let mut activations = Activations::for_inference(&dis, 0);
+    let mut activations = Activations::for_inference(&dis, 0).unwrap();
     let params = vec![0.0; dis.layout().len()];
-    let input = Input { x: &[], timesteps: &[], labels: None, drop_path: None };
-    let error = dis.forward(&params, &input, &mut activations).unwrap_err().to_string();
+    let input = Input::<_> { x: &[], timesteps: &[], labels: None, drop_path: None };
+    let error =
+        dis.forward(Params::host(&params), &input, &mut activations).unwrap_err().to_string();
     assert!(error.contains("input x: no image"), "{error}");
 }

@@ -250,7 +250,7 @@ fn elements_are_lanes_of_the_parameters_name() {
 /// The official head starts at work: an output deviation of about 0.57, not 0.
 #[test]
 fn the_first_output_of_the_official_laws() {
-    use dis_model::Input;
+    use dis_model::{Input, Params};
     let config = DisConfig { depth: 4, ..DisConfig::official(DisPreset::S, 8, 4, 2, 10) };
     let layout = ParamLayout::new(&config);
     for (zero_head, range) in [(false, 0.4..0.75), (true, 0.0..1e-30)] {
@@ -259,9 +259,9 @@ fn the_first_output_of_the_official_laws() {
         let dis = dis_model::Dis::<ssm_kernels::Cpu>::new(config.clone()).unwrap();
         let x = parity::to_f32(&parity::uniform(1, 2 * config.image_len()));
         let input =
-            Input { x: &x, timesteps: &[10.0, 900.0], labels: Some(&[1, 2]), drop_path: None };
-        let mut activations = dis_model::Activations::for_inference(&dis, 2);
-        dis.forward(&arena, &input, &mut activations).unwrap();
+            Input::<_> { x: &x, timesteps: &[10.0, 900.0], labels: Some(&[1, 2]), drop_path: None };
+        let mut activations = dis_model::Activations::for_inference(&dis, 2).unwrap();
+        dis.forward(Params::host(&arena), &input, &mut activations).unwrap();
         let deviation = moments(activations.output()).1;
         assert!(range.contains(&deviation), "zero head {zero_head}: {deviation}");
     }

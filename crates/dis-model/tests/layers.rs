@@ -10,7 +10,7 @@ mod support;
 use dis_model::{Conditioning, DisConfig, DisPreset, ParamLayout, Skip};
 use oracle::{Oracle, numbers};
 use parity::assert_close;
-use ssm_kernels::{Backend, Cpu, Reference};
+use ssm_kernels::{Cpu, HostBackend, Reference};
 use support::production::run;
 
 fn smallest(hidden_size: usize, image_size: usize, num_classes: usize) -> DisConfig {
@@ -27,7 +27,7 @@ fn check(config: &DisConfig, belongs: impl Fn(&str) -> bool) {
     check_on::<Cpu>(config, &belongs, 5e-5);
 }
 
-fn check_on<B: Backend>(config: &DisConfig, belongs: impl Fn(&str) -> bool, bar: f64) {
+fn check_on<B: HostBackend>(config: &DisConfig, belongs: impl Fn(&str) -> bool, bar: f64) {
     let batch = 3;
     let layout = ParamLayout::new(config);
     let params = support::sample_params(&layout, layout.len() as u64);

@@ -7,7 +7,7 @@ mod support;
 use dis_model::{Conditioning, DisConfig, DisPreset, Input, ParamLayout, Skip};
 use oracle::{Oracle, numbers};
 use parity::assert_close;
-use ssm_kernels::{Backend, Cpu, Reference};
+use ssm_kernels::{Cpu, HostBackend, Reference};
 use support::production::run;
 use support::{ModelGolden, Values};
 
@@ -25,9 +25,10 @@ const F64_ORACLE: Bars = Bars { output: 1e-10, mids: 1e-10, gradients: 1e-10 };
 /// f32 rounding through five blocks; the official code in f32 reaches 2e-5 in its worst gradient.
 const F32: Bars = Bars { output: 1e-5, mids: 5e-5, gradients: 5e-5 };
 
-fn matches_golden<B: Backend>(case: &ModelGolden, bars: &Bars) {
+fn matches_golden<B: HostBackend>(case: &ModelGolden, bars: &Bars) {
     let (x, timesteps, labels) = case.inputs();
-    let input = Input { x: &x, timesteps: &timesteps, labels: labels.as_deref(), drop_path: None };
+    let input =
+        Input::<_> { x: &x, timesteps: &timesteps, labels: labels.as_deref(), drop_path: None };
     let probe = support::probe(case.file.get("out.y").len());
     let got = run::<B>(&case.config, &case.params(), &input, &probe);
     assert_close("out.y", &got.output, case.file.get("out.y"), bars.output);
@@ -64,7 +65,7 @@ fn guidance_of_three_channels() {
     let (x, timesteps, labels) = case.inputs();
     let null = case.config.num_classes as u32;
     let labels: Vec<u32> = labels.unwrap().into_iter().chain([null, null]).collect();
-    let input = Input {
+    let input = Input::<_> {
         x: &[x.clone(), x].concat(),
         timesteps: &[timesteps.clone(), timesteps].concat(),
         labels: Some(&labels),
@@ -114,7 +115,7 @@ fn configurations() -> Vec<(&'static str, DisConfig, usize)> {
 }
 
 /// Compares both passes with the oracle, with or without dropped additions.
-fn matches_oracle<B: Backend>(
+fn matches_oracle<B: HostBackend>(
     name: &str,
     config: &DisConfig,
     batch: usize,

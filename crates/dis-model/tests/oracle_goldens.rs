@@ -16,7 +16,8 @@ const BAR: f64 = 1e-12;
 fn matches_golden(case: &ModelGolden) {
     let oracle = Oracle::new(&case.config, &case.params());
     let (x, timesteps, labels) = case.inputs();
-    let input = Input { x: &x, timesteps: &timesteps, labels: labels.as_deref(), drop_path: None };
+    let input =
+        Input::<_> { x: &x, timesteps: &timesteps, labels: labels.as_deref(), drop_path: None };
     let pass = oracle.forward(&input).unwrap();
     let output = numbers(&pass.output);
     assert_close("out.y", &output, case.file.get("out.y"), BAR);
@@ -64,7 +65,7 @@ fn guidance_of_three_channels() {
     let (x, timesteps, labels) = case.inputs();
     let null = case.config.num_classes as u32;
     let labels: Vec<u32> = labels.unwrap().into_iter().chain([null, null]).collect();
-    let input = Input {
+    let input = Input::<_> {
         x: &[x.clone(), x].concat(),
         timesteps: &[timesteps.clone(), timesteps].concat(),
         labels: Some(&labels),

@@ -8,7 +8,8 @@ use dis_model::weights::{
     to_arena, write_safetensors,
 };
 use dis_model::{
-    Activations, Conditioning, Dis, DisConfig, DisPreset, Input, ModelError, ParamLayout, Skip,
+    Activations, Conditioning, Dis, DisConfig, DisPreset, Input, ModelError, ParamLayout, Params,
+    Skip,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -53,9 +54,9 @@ fn official_checkpoint_gives_the_official_output() {
     let x = file.f32("in.x");
     let labels: Vec<u32> = file.get("in.y").iter().map(|&y| y as u32).collect();
     let input =
-        Input { x: &x, timesteps: file.get("in.t"), labels: Some(&labels), drop_path: None };
-    let mut activations = Activations::for_inference(&dis, 2);
-    dis.forward(&arena, &input, &mut activations).unwrap();
+        Input::<_> { x: &x, timesteps: file.get("in.t"), labels: Some(&labels), drop_path: None };
+    let mut activations = Activations::for_inference(&dis, 2).unwrap();
+    dis.forward(Params::host(&arena), &input, &mut activations).unwrap();
     parity::assert_close("out.ema", activations.output(), file.get("out.ema"), 1e-5);
 }
 

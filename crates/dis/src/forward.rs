@@ -10,10 +10,10 @@ use crate::load::{self, Partial, View, Weights};
 use crate::precision::PrecisionArg;
 use crate::threads::Threads;
 use anyhow::{Context, Result};
-use dis_model::{Activations, Dis, Input};
+use dis_model::{Activations, Dis, Input, Params};
 use inputs::Inputs;
 use safetensors::tensor::Dtype;
-use ssm_kernels::{Backend, Cpu, CpuBf16, InstructionSet, Real, Reference};
+use ssm_kernels::{Cpu, CpuBf16, HostBackend, InstructionSet, Real, Reference};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -158,7 +158,7 @@ impl Stored for f64 {
 }
 
 /// Runs one pass and writes its results. Returns what there is to say about them.
-fn pass<B: Backend<Elem: Stored>>(
+fn pass<B: HostBackend<Elem: Stored>>(
     weights: &Weights,
     inputs: &Inputs,
     partial: &Partial,
@@ -169,12 +169,13 @@ fn pass<B: Backend<Elem: Stored>>(
     let x = convert(&inputs.x);
     let dis = Dis::<B>::new(weights.config.clone())?;
     let (timesteps, labels) = (inputs.t.as_slice(), inputs.y.as_deref());
-    let input = Input { x: &x, timesteps, labels, drop_path: None };
+    let input = Input::<B::Elem> { x: &x, timesteps, labels, drop_path: None };
     let mut activations = match inputs.grad_out {
-        Some(_) => Activations::for_training(&dis, inputs.batch),
-        None => Activations::for_inference(&dis, inputs.batch),
+        Some(_) => Activations::for_training(&dis, inputs.batch)?,
+        None => Activations::for_inference(&dis, inputs.batch)?,
     };
-    dis.forward(&params, &input, &mut activations).context("value pass")?;
+    let arena = Params::host(&params);
+    dis.forward(arena, &input, &mut activations).context("value pass")?;
     let c = &weights.config;
     let side = c.image_size;
     let out_shape = [inputs.batch, c.output_channels(), side, side];
@@ -190,7 +191,7 @@ fn pass<B: Backend<Elem: Stored>>(
     let mut grads = vec![B::Elem::ZERO; params.len()];
     let mut grad_x = vec![B::Elem::ZERO; x.len()];
     let grad_out = convert(grad_out);
-    dis.backward(&params, &input, &mut activations, &grad_out, &mut grads, Some(&mut grad_x))
+    dis.backward(arena, &input, &mut activations, &grad_out, &mut grads, Some(&mut grad_x))
         .context("gradient pass")?;
     found += &format!("grad.x   {}\ngrad.*   {}\n", statistics(&grad_x), statistics(&grads));
     let x_shape = [inputs.batch, c.channels, side, side];

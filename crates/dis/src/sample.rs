@@ -12,7 +12,7 @@ use diffusion::{
     draw_start_noise,
 };
 use dis_model::{Dis, DisConfig};
-use ssm_kernels::{Backend, Cpu, CpuBf16};
+use ssm_kernels::{Cpu, CpuBf16, HostBackend};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::Experiment;
@@ -152,7 +152,7 @@ struct Job<'a, B> {
     noise: Option<Vec<f32>>,
 }
 
-impl<B: Backend<Elem = f32>> Job<'_, B> {
+impl<B: HostBackend<Elem = f32>> Job<'_, B> {
     fn run(self) -> Result<ExitCode> {
         let c = self.dis.config();
         let (count, size) = (self.args.count, c.image_size);

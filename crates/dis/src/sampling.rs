@@ -11,8 +11,8 @@ use diffusion::{
     NoiseSchedule, ObjectiveKind, PhiloxNoise, Prediction, Respacing, Sampler, SamplerKind,
     VarianceKind,
 };
-use dis_model::{Activations, Dis, Input};
-use ssm_kernels::Backend;
+use dis_model::{Activations, Dis, Input, Params};
+use ssm_kernels::{Backend, HostBackend};
 
 /// How images are made.
 #[derive(Clone, Debug)]
@@ -36,17 +36,17 @@ pub(crate) struct Plan {
 }
 
 /// A network with the memory to sample batches of one size.
-pub(crate) struct Generator<'a, B> {
+pub(crate) struct Generator<'a, B: Backend> {
     dis: &'a Dis<B>,
     params: &'a [f32],
     plan: &'a Plan,
     table: DiffusionTable,
-    activations: Activations<f32>,
+    activations: Activations<B>,
     conditional: Vec<f32>,
     guided: Vec<f32>,
 }
 
-impl<'a, B: Backend<Elem = f32>> Generator<'a, B> {
+impl<'a, B: HostBackend<Elem = f32>> Generator<'a, B> {
     /// Prepares for batches of `batch` images.
     pub(crate) fn new(
         dis: &'a Dis<B>,
@@ -60,7 +60,7 @@ impl<'a, B: Backend<Elem = f32>> Generator<'a, B> {
             params,
             plan,
             table: DiffusionTable::new(&plan.noise_schedule, &plan.respacing)?,
-            activations: Activations::for_inference(dis, batch),
+            activations: Activations::for_inference(dis, batch)?,
             conditional: output.clone(),
             guided: output,
         })
@@ -121,7 +121,7 @@ impl<'a, B: Backend<Elem = f32>> Generator<'a, B> {
     ) -> Result<()> {
         let timesteps = vec![time; self.activations.batch()];
         let input = Input { x, timesteps: &timesteps, labels, drop_path: None };
-        self.dis.forward(self.params, &input, &mut self.activations)?;
+        self.dis.forward(Params::host(self.params), &input, &mut self.activations)?;
         let guidance = self.plan.guidance;
         let Some(labels) = labels.filter(|_| guidance.is_active()) else {
             self.guided.copy_from_slice(self.activations.output());
@@ -130,7 +130,7 @@ impl<'a, B: Backend<Elem = f32>> Generator<'a, B> {
         self.conditional.copy_from_slice(self.activations.output());
         let null = vec![self.dis.config().num_classes as u32; labels.len()];
         let input = Input { labels: Some(&null), ..input };
-        self.dis.forward(self.params, &input, &mut self.activations)?;
+        self.dis.forward(Params::host(self.params), &input, &mut self.activations)?;
         let uncond = self.activations.output();
         let (cond, out) = (&self.conditional, &mut self.guided);
         guidance.combine(self.plan.objective, layout, cond, uncond, out);

@@ -1,6 +1,6 @@
 //! What an operator refuses.
 
-/// An operand that does not fit the others.
+/// An operand that does not fit the others, or a device that fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
     /// An operand has another number of elements than the shape asks for.
@@ -40,6 +40,14 @@ pub enum KernelError {
         got: usize,
         /// What would do.
         supported: &'static str,
+    },
+    /// A device that cannot do what is asked: out of memory, lost, or not there.
+    #[error("{op}: {message}")]
+    Device {
+        /// What was asked.
+        op: String,
+        /// What the device says.
+        message: String,
     },
 }
 

@@ -2,8 +2,12 @@
 //!
 //! One operator, one folder: `reference.rs` is the definition in plain loops, generic over f32 and
 //! f64; `cpu.rs` the fast f32 form with run-time choice of instruction set; `mod.rs` the operands,
-//! their checks and the documentation. A [`Backend`] names one implementation of all of them, so
-//! a network is written once and runs on any.
+//! their checks and the documentation. A [`Backend`] is one implementation of all of them, so a
+//! network is written once and runs on any.
+//!
+//! Operands are generic over where they live ([`Memory`]; left out, the host's, whose operands are
+//! slices) and over two formats: `T` of activations and `W`, "wide", of parameters, their gradients,
+//! the residual stream, statistics and the states of scans. On a host both are one.
 //!
 //! Shapes: `B` batch, `L` tokens, `D` width, `E` inner channels, `N` states, `K` taps. Activations
 //! are token-major and contiguous, `[B, L, channels]`; where an operand is a part of a wider row it
@@ -20,9 +24,14 @@ pub mod add_rms_norm;
 mod backend;
 pub mod causal_conv1d;
 pub mod ceilings;
+#[cfg(feature = "device")]
+pub mod device;
 mod disjoint;
+pub mod elementwise;
+pub mod embed;
 mod error;
 pub mod gemm;
+mod host;
 pub mod layer_norm_modulate;
 mod matrix;
 mod memory;
@@ -31,17 +40,20 @@ mod real;
 mod scratch;
 pub mod selective_scan;
 mod simd;
+mod space;
 pub mod sum_squares;
 pub mod timed;
 
-pub use backend::{Backend, Cpu, CpuBf16, Reference};
+pub use backend::{Backend, Buf, HostBackend, Mut, Ref};
 pub use error::KernelError;
 pub use gemm::{Precision, Write};
+pub use host::{Cpu, CpuBf16, Reference};
 pub use matrix::{Mat, MatMut};
 pub use memory::Buffer;
 pub use real::Real;
 pub use scratch::Scratch;
 pub use simd::InstructionSet;
+pub use space::{Element, Host, Memory, Storage, View, ViewMut};
 
 /// Direction in which a scan or convolution walks the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,13 @@
 //! no copy ever stands around a product.
 
 use crate::KernelError;
+use crate::space::{Element, Host, Memory, View, ViewMut};
+use std::ops::Range;
 
 /// A read-only `rows x cols` view: element `(r, c)` is `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Mat<'a, T> {
-    pub(crate) data: &'a [T],
+pub struct Mat<'a, T: Element, M: Memory = Host> {
+    pub(crate) data: M::Ref<'a, T>,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) row_stride: usize,
@@ -17,8 +19,8 @@ pub struct Mat<'a, T> {
 
 /// A writable view with contiguous rows: element `(r, c)` is `data[r * row_stride + c]`.
 #[derive(Debug)]
-pub struct MatMut<'a, T> {
-    pub(crate) data: &'a mut [T],
+pub struct MatMut<'a, T: Element, M: Memory = Host> {
+    pub(crate) data: M::Mut<'a, T>,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) row_stride: usize,
@@ -29,15 +31,22 @@ fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize
     if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
 }
 
-impl<'a, T> Mat<'a, T> {
+/// Elements of the buffer that columns `first .. first + cols` reach.
+#[track_caller]
+fn column_range(rows: usize, row_stride: usize, columns: Range<usize>) -> Range<usize> {
+    let (first, cols) = (columns.start, columns.len());
+    assert!(columns.end <= row_stride, "columns {first}+{cols} of rows of {row_stride}");
+    first..first + span(rows, cols, row_stride, 1)
+}
+
+impl<'a, T: Element> Mat<'a, T> {
     /// Contiguous row-major matrix.
     ///
     /// # Panics
     /// When `data` has another length than `rows * cols`.
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
-        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+        Self::of(data, rows, cols)
     }
 
     /// Columns `first .. first + cols` of a row-major matrix whose rows are `row_stride` long.
@@ -52,8 +61,44 @@ impl<'a, T> Mat<'a, T> {
         first: usize,
         cols: usize,
     ) -> Self {
-        assert!(first + cols <= row_stride, "columns {first}+{cols} of rows of {row_stride}");
-        let data = &data[first..][..span(rows, cols, row_stride, 1)];
+        Self::columns_of(data, rows, row_stride, first..first + cols)
+    }
+
+    /// One row of a view with contiguous rows.
+    ///
+    /// # Panics
+    /// When the view is transposed or has no such row.
+    #[inline]
+    pub fn row(&self, r: usize) -> &'a [T] {
+        debug_assert_eq!(self.col_stride, 1, "rows of a transposed view are not contiguous");
+        &self.data[r * self.row_stride..][..self.cols]
+    }
+}
+
+impl<'a, T: Element, M: Memory> Mat<'a, T, M> {
+    /// As [`Mat::new`], in any memory.
+    ///
+    /// # Panics
+    /// When `data` has another length than `rows * cols`.
+    #[track_caller]
+    pub fn of(data: M::Ref<'a, T>, rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// As [`Mat::columns`], in any memory.
+    ///
+    /// # Panics
+    /// When the view reaches beyond `data` or beyond a row.
+    #[track_caller]
+    pub fn columns_of(
+        data: M::Ref<'a, T>,
+        rows: usize,
+        row_stride: usize,
+        columns: Range<usize>,
+    ) -> Self {
+        let cols = columns.len();
+        let data = data.part(column_range(rows, row_stride, columns));
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
@@ -77,27 +122,16 @@ impl<'a, T> Mat<'a, T> {
     pub fn cols(&self) -> usize {
         self.cols
     }
-
-    /// One row of a view with contiguous rows.
-    ///
-    /// # Panics
-    /// When the view is transposed or has no such row.
-    #[inline]
-    pub fn row(&self, r: usize) -> &'a [T] {
-        debug_assert_eq!(self.col_stride, 1, "rows of a transposed view are not contiguous");
-        &self.data[r * self.row_stride..][..self.cols]
-    }
 }
 
-impl<'a, T> MatMut<'a, T> {
+impl<'a, T: Element> MatMut<'a, T> {
     /// Contiguous row-major matrix.
     ///
     /// # Panics
     /// When `data` has another length than `rows * cols`.
     #[track_caller]
     pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
-        Self { data, rows, cols, row_stride: cols }
+        Self::of(data, rows, cols)
     }
 
     /// Columns `first .. first + cols` of a row-major matrix whose rows are `row_stride` long.
@@ -112,8 +146,40 @@ impl<'a, T> MatMut<'a, T> {
         first: usize,
         cols: usize,
     ) -> Self {
-        assert!(first + cols <= row_stride, "columns {first}+{cols} of rows of {row_stride}");
-        let data = &mut data[first..][..span(rows, cols, row_stride, 1)];
+        Self::columns_of(data, rows, row_stride, first..first + cols)
+    }
+
+    /// One row.
+    #[inline]
+    pub fn row_mut(&mut self, r: usize) -> &mut [T] {
+        &mut self.data[r * self.row_stride..][..self.cols]
+    }
+}
+
+impl<'a, T: Element, M: Memory> MatMut<'a, T, M> {
+    /// As [`MatMut::new`], in any memory.
+    ///
+    /// # Panics
+    /// When `data` has another length than `rows * cols`.
+    #[track_caller]
+    pub fn of(data: M::Mut<'a, T>, rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix");
+        Self { data, rows, cols, row_stride: cols }
+    }
+
+    /// As [`MatMut::columns`], in any memory.
+    ///
+    /// # Panics
+    /// When the view reaches beyond `data` or beyond a row.
+    #[track_caller]
+    pub fn columns_of(
+        data: M::Mut<'a, T>,
+        rows: usize,
+        row_stride: usize,
+        columns: Range<usize>,
+    ) -> Self {
+        let cols = columns.len();
+        let data = data.part(column_range(rows, row_stride, columns));
         Self { data, rows, cols, row_stride }
     }
 
@@ -125,12 +191,6 @@ impl<'a, T> MatMut<'a, T> {
     /// Columns.
     pub fn cols(&self) -> usize {
         self.cols
-    }
-
-    /// One row.
-    #[inline]
-    pub fn row_mut(&mut self, r: usize) -> &mut [T] {
-        &mut self.data[r * self.row_stride..][..self.cols]
     }
 }
 
@@ -165,6 +225,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "columns 3+2 of rows of 4")]
     fn columns_stay_inside_the_row() {
-        Mat::columns(&[0; 12], 3, 4, 3, 2);
+        Mat::columns(&[0u32; 12], 3, 4, 3, 2);
     }
 }

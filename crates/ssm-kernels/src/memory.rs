@@ -1,7 +1,7 @@
 //! Large buffers.
 #![allow(unsafe_code, reason = "advice to the operating system takes an address")]
 
-use crate::real::Real;
+use crate::space::Element;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,7 +26,7 @@ pub struct Buffer<T> {
     len: usize,
 }
 
-impl<T: Real> Buffer<T> {
+impl<T: Element> Buffer<T> {
     /// `len` zeros. The pages of a large buffer are mapped at the first write, by the thread that
     /// writes.
     pub fn zeros(len: usize) -> Self {
@@ -35,7 +35,7 @@ impl<T: Real> Buffer<T> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let is_large = len * size_of::<T>() >= LARGE;
         let spare = if is_large { PAGE + LINE } else { LINE };
-        let memory = vec![T::ZERO; len + spare / size_of::<T>()];
+        let memory = vec![T::default(); len + spare / size_of::<T>()];
         advise_huge_pages(&memory);
         let place =
             if is_large { COUNT.fetch_add(1, Ordering::Relaxed) * STEP * LINE % PAGE } else { 0 };
@@ -45,7 +45,7 @@ impl<T: Real> Buffer<T> {
     }
 }
 
-impl<T: Real> Clone for Buffer<T> {
+impl<T: Element> Clone for Buffer<T> {
     fn clone(&self) -> Self {
         let mut copy = Self::zeros(self.len);
         copy.copy_from_slice(self);

@@ -1,18 +1,15 @@
 //! Element types of the reference backend.
 
-use std::fmt::{Debug, Display};
+use crate::space::Element;
+use std::fmt::Display;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// f32 or f64: what the reference definitions are generic over.
 pub trait Real:
-    Copy
-    + Debug
+    Element
     + Display
-    + Default
     + PartialOrd
-    + Send
-    + Sync
     + Sum
     + Add<Output = Self>
     + AddAssign
@@ -22,7 +19,6 @@ pub trait Real:
     + MulAssign
     + Div<Output = Self>
     + Neg<Output = Self>
-    + 'static
 {
     /// 0.
     const ZERO: Self;

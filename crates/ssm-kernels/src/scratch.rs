@@ -1,13 +1,13 @@
 //! Memory that outlives a call.
 
 use crate::memory::Buffer;
-use crate::real::Real;
+use crate::space::Element;
 
 /// A buffer that only grows, so that steady-state calls neither allocate nor fault pages in.
 #[derive(Debug, Default)]
 pub struct Scratch<T>(Option<Buffer<T>>);
 
-impl<T: Real> Scratch<T> {
+impl<T: Element> Scratch<T> {
     /// No memory yet.
     pub const fn new() -> Self {
         Self(None)

@@ -3,6 +3,9 @@
 //! Summed in f64 over fixed chunks of [`CHUNK`] elements, chunk sums added in order: the result
 //! depends neither on threads nor on how the arena is split at chunk borders.
 
+#[cfg(feature = "device")]
+pub mod device;
+
 use crate::real::Real;
 use rayon::prelude::*;
 

@@ -54,6 +54,7 @@ impl<T: Real> State<T> {
             m: &mut self.m[range.clone()],
             v: &mut self.v[range],
             averages: &mut averages,
+            compute_copy: None,
         };
         run(hyper, arenas).expect("fitting operands");
     }
@@ -229,12 +230,13 @@ fn wrong_operands_are_named() {
         for run in [cpu::step, reference::step] {
             let mut params = vec![0.0f32; 10];
             let [grads, mut m, mut v, mut average] = lens.map(|len| vec![0.0f32; len]);
-            let arenas = Arenas {
+            let arenas = Arenas::<_> {
                 params: &mut params,
                 grads: &grads,
                 m: &mut m,
                 v: &mut v,
-                averages: &mut [Average { decay: 0.9, values: &mut average }],
+                averages: &mut [Average::<_> { decay: 0.9, values: &mut average }],
+                compute_copy: None,
             };
             let hyper = Hyper { step, no_decay, ..HYPER };
             let error = run(&hyper, arenas).unwrap_err().to_string();
@@ -250,4 +252,22 @@ fn wrong_operands_are_named() {
     refused(right, 1, &[2..5, 4..6], "start of a no_decay range is 4");
     refused(right, 1, &[4..6, 1..2], "start of a no_decay range is 1");
     refused(right, 1, &[0..1, 8..11], "end of a no_decay range is 11");
+}
+
+#[test]
+fn the_copy_for_products_is_the_new_parameters() {
+    for run in [cpu::step, reference::step] {
+        let (mut state, mut copy) = (State::<f32>::new(100), vec![f32::NAN; 100]);
+        let arenas = Arenas::<_> {
+            params: &mut state.params,
+            grads: &[0.5; 100],
+            m: &mut state.m,
+            v: &mut state.v,
+            averages: &mut [],
+            compute_copy: Some(&mut copy),
+        };
+        run(&HYPER, arenas).unwrap();
+        assert_eq!(copy, state.params);
+        assert_ne!(copy, State::<f32>::new(100).params);
+    }
 }

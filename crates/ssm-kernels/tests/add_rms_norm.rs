@@ -71,7 +71,7 @@ impl Problem {
         };
         let residual = self.residual.as_deref().map(convert);
         let drop_path = self.drop_path.as_deref().map(convert);
-        let args = Args {
+        let args = Args::<_> {
             shape: self.shape,
             hidden: &convert(&self.hidden),
             residual: residual.as_deref(),
@@ -79,7 +79,7 @@ impl Problem {
             weight: &convert(&self.weight),
             eps: EPS,
         };
-        let out = Output {
+        let out = Output::<_> {
             residual: &mut values.residual,
             normed: &mut values.normed,
             rstd: &mut values.rstd,
@@ -94,7 +94,7 @@ impl Problem {
         run: impl FnOnce(&BackwardArgs<'_, T>, Grads<'_, T>, &mut Scratch<T>) -> Result<(), KernelError>,
     ) -> Gradients<T> {
         let drop_path = self.drop_path.as_deref().filter(|_| self.residual.is_some()).map(convert);
-        let args = BackwardArgs {
+        let args = BackwardArgs::<_> {
             shape: self.shape,
             residual: &values.residual,
             rstd: &values.rstd,
@@ -107,7 +107,7 @@ impl Problem {
             hidden: vec![T::NAN; self.hidden.len()],
             weight: vec![T::from_f64(BEFORE); self.weight.len()],
         };
-        let views = Grads {
+        let views = Grads::<_> {
             residual: &mut grads.residual,
             hidden: &mut grads.hidden,
             weight: &mut grads.weight,
@@ -313,7 +313,7 @@ fn empty_batches_and_sequences_are_no_work() {
 fn wrong_operands_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, width: 5 };
     let (a, short) = (vec![0.0f32; 30], vec![0.0f32; 4]);
-    let args = Args {
+    let args = Args::<_> {
         shape,
         hidden: &a,
         residual: Some(&a),
@@ -324,16 +324,16 @@ fn wrong_operands_are_named() {
     let refused = |args: Args<'_, f32>, lens: [usize; 3], words: &str| {
         for run in [cpu::forward, reference::forward] {
             let [mut residual, mut normed, mut rstd] = lens.map(|len| vec![0.0; len]);
-            let out = Output { residual: &mut residual, normed: &mut normed, rstd: &mut rstd };
+            let out = Output::<_> { residual: &mut residual, normed: &mut normed, rstd: &mut rstd };
             let error = run(&args, out).unwrap_err().to_string();
             assert!(error.starts_with("add_rms_norm: ") && error.contains(words), "{error}");
         }
     };
     let right = [30, 30, 6];
     refused(Args { hidden: &short, ..args }, right, "hidden has 4 elements, expected 30");
-    let wrong = Args { residual: Some(&short), ..args };
+    let wrong = Args::<_> { residual: Some(&short), ..args };
     refused(wrong, right, ": residual has 4 elements, expected 30");
-    let wrong = Args { drop_path: Some(&short), ..args };
+    let wrong = Args::<_> { drop_path: Some(&short), ..args };
     refused(wrong, right, "drop_path has 4 elements, expected 2");
     refused(Args { weight: &short, ..args }, right, "weight has 4 elements, expected 5");
     refused(args, [29, 30, 6], "out.residual has 29 elements, expected 30");
@@ -347,7 +347,7 @@ fn wrong_operands_are_named() {
 fn wrong_gradients_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, width: 5 };
     let (a, short) = (vec![0.0f32; 30], vec![0.0f32; 4]);
-    let args = BackwardArgs {
+    let args = BackwardArgs::<_> {
         shape,
         residual: &a,
         rstd: &a[..6],
@@ -358,19 +358,20 @@ fn wrong_gradients_are_named() {
     let refused = |args: BackwardArgs<'_, f32>, lens: [usize; 3], words: &str| {
         for run in [cpu::backward, reference::backward] {
             let [mut residual, mut hidden, mut weight] = lens.map(|len| vec![0.0; len]);
-            let grads = Grads { residual: &mut residual, hidden: &mut hidden, weight: &mut weight };
+            let grads =
+                Grads::<_> { residual: &mut residual, hidden: &mut hidden, weight: &mut weight };
             let error = run(&args, grads, &mut Scratch::new()).unwrap_err().to_string();
             assert!(error.starts_with("add_rms_norm: ") && error.contains(words), "{error}");
         }
     };
     let right = [30, 30, 5];
-    let wrong = BackwardArgs { residual: &short, ..args };
+    let wrong = BackwardArgs::<_> { residual: &short, ..args };
     refused(wrong, right, ": residual has 4 elements, expected 30");
     refused(BackwardArgs { rstd: &short, ..args }, right, "rstd has 4 elements, expected 6");
     refused(BackwardArgs { weight: &short, ..args }, right, "weight has 4 elements, expected 5");
-    let wrong = BackwardArgs { drop_path: Some(&short), ..args };
+    let wrong = BackwardArgs::<_> { drop_path: Some(&short), ..args };
     refused(wrong, right, "drop_path has 4 elements, expected 2");
-    let wrong = BackwardArgs { grad_normed: &short, ..args };
+    let wrong = BackwardArgs::<_> { grad_normed: &short, ..args };
     refused(wrong, right, "grad_normed has 4 elements, expected 30");
     refused(args, [29, 30, 5], "grads.residual has 29 elements, expected 30");
     refused(args, [30, 29, 5], "grads.hidden has 29 elements, expected 30");

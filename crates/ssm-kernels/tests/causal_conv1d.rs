@@ -81,7 +81,7 @@ impl Problem {
         let mut directions: Vec<DirectionGrads<'_, T>> = weight
             .iter_mut()
             .zip(&mut bias)
-            .map(|(weight, bias)| DirectionGrads { weight, bias })
+            .map(|(weight, bias)| DirectionGrads::<_> { weight, bias })
             .collect();
         let grad_outs: Vec<Vec<T>> = self.grad_out.iter().map(|g| convert(g)).collect();
         let grad_outs: Vec<&[T]> = grad_outs.iter().map(Vec::as_slice).collect();
@@ -108,7 +108,7 @@ impl Problem {
             .orders
             .iter()
             .zip(&parameters)
-            .map(|(&order, (weight, bias))| Direction { order, weight, bias })
+            .map(|(&order, (weight, bias))| Direction::<_> { order, weight, bias })
             .collect();
         run(&Args {
             shape: self.shape,
@@ -405,7 +405,7 @@ fn wrong_operands_are_named() {
     let x = vec![0.0f32; 6 * 5];
     let (weight, bias) = (vec![0.0; 20], vec![0.0; 5]);
     let short = vec![0.0; 4];
-    let direction = Direction { order: LeftToRight, weight: &weight, bias: &bias };
+    let direction = Direction::<_> { order: LeftToRight, weight: &weight, bias: &bias };
     let args = Args { shape, x: Mat::new(&x, 6, 5), directions: from_ref(&direction) };
     let refused = |args: &Args<'_, f32>, outs: &mut [&mut [f32]], words: &str| {
         for error in [cpu::forward(args, outs), reference::forward(args, outs)] {
@@ -424,10 +424,10 @@ fn wrong_operands_are_named() {
     refused(&transposed, &mut [&mut out], "column stride of x is 6");
     let no_taps = Args { shape: Shape { width: 0, ..shape }, ..args };
     refused(&no_taps, &mut [&mut out], "width is 0");
-    let wrong = Direction { weight: &short, ..direction };
+    let wrong = Direction::<_> { weight: &short, ..direction };
     let wrong = Args { directions: from_ref(&wrong), ..args };
     refused(&wrong, &mut [&mut out], "weight has 4 elements, expected 20");
-    let wrong = Direction { bias: &short, ..direction };
+    let wrong = Direction::<_> { bias: &short, ..direction };
     let wrong = Args { directions: from_ref(&wrong), ..args };
     refused(&wrong, &mut [&mut out], "bias has 4 elements, expected 5");
 }
@@ -437,14 +437,14 @@ fn wrong_gradients_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, channels: 5, width: 4 };
     let x = vec![0.0f32; 6 * 5];
     let (weight, bias) = (vec![0.0; 20], vec![0.0; 5]);
-    let direction = Direction { order: LeftToRight, weight: &weight, bias: &bias };
+    let direction = Direction::<_> { order: LeftToRight, weight: &weight, bias: &bias };
     let args = Args { shape, x: Mat::new(&x, 6, 5), directions: from_ref(&direction) };
     let refused = |lens: [usize; 4], columns: usize, words: &str| {
         for run in [cpu::backward, reference::backward] {
             let [grad_outs, grad_out, weight, bias] = lens;
             let grad_out = vec![0.0; grad_out];
             let (mut weight, mut bias) = (vec![0.0; weight], vec![0.0; bias]);
-            let mut directions = [DirectionGrads { weight: &mut weight, bias: &mut bias }];
+            let mut directions = [DirectionGrads::<_> { weight: &mut weight, bias: &mut bias }];
             let mut grad_x = vec![0.0; 6 * columns];
             let x = MatMut::new(&mut grad_x, 6, columns);
             let grads = Grads { x, directions: &mut directions };

@@ -1,7 +1,7 @@
 //! Matrix products against the definition, on every kind of view.
 
 use parity::{assert_close, uniform};
-use ssm_kernels::{InstructionSet, Mat, MatMut, Precision, Write, gemm};
+use ssm_kernels::{InstructionSet, Mat, MatMut, Precision, Real, Write, gemm};
 
 /// f32 against f64 relative to the largest value: the roundings of sums over K.
 const F32: f64 = 2e-6;
@@ -60,7 +60,7 @@ impl Operand {
         Self { narrow: parity::to_f32(&wide), wide, view }
     }
 
-    fn mat<'a, T>(&self, data: &'a [T], rows: usize, cols: usize) -> Mat<'a, T> {
+    fn mat<'a, T: Real>(&self, data: &'a [T], rows: usize, cols: usize) -> Mat<'a, T> {
         match self.view {
             View::Plain => Mat::new(data, rows, cols),
             View::Transposed => Mat::new(data, cols, rows).t(),

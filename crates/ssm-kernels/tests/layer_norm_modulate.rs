@@ -64,7 +64,7 @@ impl Problem {
     ) -> Values<T> {
         let rows = self.shape.batch * self.shape.seq_len;
         let mut values = Values { out: vec![T::NAN; self.x.len()], stats: vec![T::NAN; 2 * rows] };
-        let out = Output { out: &mut values.out, stats: &mut values.stats };
+        let out = Output::<_> { out: &mut values.out, stats: &mut values.stats };
         self.with_args(|args| run(args, out)).expect("fitting operands");
         values
     }
@@ -84,7 +84,7 @@ impl Problem {
             x: vec![T::NAN; self.x.len()],
             modulation: self.modulation.as_ref().map(|m| vec![T::NAN; m.len()]),
         };
-        let views = Grads { x: &mut grads.x, modulation: grads.modulation.as_deref_mut() };
+        let views = Grads::<_> { x: &mut grads.x, modulation: grads.modulation.as_deref_mut() };
         let mut scratch = Scratch::new();
         scratch.take(50_000).fill(T::NAN);
         let grad_out: Vec<T> = convert(&self.grad_out);
@@ -239,7 +239,7 @@ fn empty_batches_and_sequences_are_no_work() {
 fn wrong_operands_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, width: 5 };
     let (a, short) = (vec![0.0f32; 30], vec![0.0f32; 4]);
-    let args = Args { shape, x: &a, modulation: Some(&a[..20]), halves: ShiftFirst, eps: EPS };
+    let args = Args::<_> { shape, x: &a, modulation: Some(&a[..20]), halves: ShiftFirst, eps: EPS };
     let refused = |args: Args<'_, f32>, lens: [usize; 2], words: &str| {
         for run in [cpu::forward, reference::forward] {
             let [mut out, mut stats] = lens.map(|len| vec![0.0; len]);
@@ -249,7 +249,7 @@ fn wrong_operands_are_named() {
         }
     };
     refused(Args { x: &short, ..args }, [30, 12], "x has 4 elements, expected 30");
-    let wrong = Args { modulation: Some(&short), ..args };
+    let wrong = Args::<_> { modulation: Some(&short), ..args };
     refused(wrong, [30, 12], "modulation has 4 elements, expected 20");
     refused(args, [29, 12], "out has 29 elements, expected 30");
     refused(args, [30, 11], "stats has 11 elements, expected 12");
@@ -261,7 +261,7 @@ fn wrong_operands_are_named() {
 fn wrong_gradients_are_named() {
     let shape = Shape { batch: 2, seq_len: 3, width: 5 };
     let a = vec![0.0f32; 30];
-    let args = Args { shape, x: &a, modulation: Some(&a[..20]), halves: ShiftFirst, eps: EPS };
+    let args = Args::<_> { shape, x: &a, modulation: Some(&a[..20]), halves: ShiftFirst, eps: EPS };
     let refused = |args: Args<'_, f32>,
                    lens: [usize; 3],
                    modulation: Option<usize>,
@@ -269,7 +269,7 @@ fn wrong_gradients_are_named() {
         for run in [cpu::backward, reference::backward] {
             let [stats, grad_out, mut x] = lens.map(|len| vec![0.0; len]);
             let mut modulation = modulation.map(|len| vec![0.0; len]);
-            let grads = Grads { x: &mut x, modulation: modulation.as_deref_mut() };
+            let grads = Grads::<_> { x: &mut x, modulation: modulation.as_deref_mut() };
             let error = run(&args, &stats, &grad_out, grads, &mut Scratch::new()).unwrap_err();
             let error = error.to_string();
             assert!(error.starts_with("layer_norm_modulate: ") && error.contains(words), "{error}");

@@ -320,10 +320,11 @@ fn operands_that_do_not_fit_are_named() {
     ];
     for (name, spoil) in spoils {
         problem.with_args(|args: &Args<'_, f32>| {
-            let mut directions = args.directions.to_vec();
+            // Operands of one call share a lifetime, which a local would not outlive.
+            let directions = args.directions.to_vec().leak();
             let mut args = *args;
-            spoil(&mut args, &mut directions);
-            assert_refused(name, &Args { directions: &directions, ..args }, 30);
+            spoil(&mut args, directions);
+            assert_refused(name, &Args { directions, ..args }, 30);
         });
     }
     problem.with_args(|args: &Args<'_, f32>| {
@@ -337,7 +338,7 @@ fn operands_that_do_not_fit_are_named() {
 fn assert_refused(part: &str, args: &Args<'_, f32>, out_len: usize) {
     let mut gated = vec![0.0; out_len];
     for run in [cpu::forward, reference::forward] {
-        let out = Output { gated: &mut gated, kept: None };
+        let out = Output::<_> { gated: &mut gated, kept: None };
         let error = run(args, out, &mut Scratch::new()).expect_err(part).to_string();
         assert!(error.contains("selective_scan") && error.contains(part), "{error}: no {part}");
     }
@@ -393,7 +394,7 @@ fn refuse_gradients(problem: &Problem, lengths: [usize; 12]) -> Result<(), Kerne
         [u, delta_raw, a_log, d_skip, delta_bias].map(|x| cut(&x));
     let (mut bc, mut z) = (bc, z);
     let (bc_cols, z_cols) = (bc.len() / 6, z.len() / 6);
-    let grads = DirectionGrads {
+    let grads = DirectionGrads::<_> {
         u: &mut u,
         delta_raw: &mut delta_raw,
         bc: MatMut::new(&mut bc, 6, bc_cols),
@@ -409,7 +410,7 @@ fn refuse_gradients(problem: &Problem, lengths: [usize; 12]) -> Result<(), Kerne
         gated: &mut gated,
     };
     problem.with_args(|args| {
-        let kept = Kept { pre_gate: &cut(&pre_gate), states: &cut(&states) };
+        let kept = Kept::<_> { pre_gate: &cut(&pre_gate), states: &cut(&states) };
         cpu::backward(args, kept, &cut(&grad_gated), grads, &mut Scratch::new())
     })
 }

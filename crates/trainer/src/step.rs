@@ -11,7 +11,7 @@
 
 use data::Batch;
 use diffusion::{ImageLayout, LossBatch, Objective, draw_training_noise};
-use dis_model::{Activations, Dis, Input, ModelError, ParamLayout};
+use dis_model::{Activations, Dis, Input, ModelError, ParamLayout, Params};
 use philox::{Draws, Purpose};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
 use ssm_kernels::{Backend, Buffer, Cpu};
@@ -125,7 +125,7 @@ pub struct Stepper {
     objective: Objective,
     config: StepConfig,
     no_decay: Vec<Range<usize>>,
-    activations: Activations<f32>,
+    activations: Activations<Cpu>,
     grads: Buffer<f32>,
     noise: Vec<f32>,
     x_t: Vec<f32>,
@@ -145,12 +145,19 @@ struct LossSum {
 
 impl Stepper {
     /// Allocates all memory that steps will need.
-    pub fn new(dis: Dis<Cpu>, objective: Objective, config: StepConfig) -> Self {
+    ///
+    /// # Errors
+    /// [`ModelError::Kernel`] when a device has not so much memory.
+    pub fn new(
+        dis: Dis<Cpu>,
+        objective: Objective,
+        config: StepConfig,
+    ) -> Result<Self, ModelError> {
         let (c, micro) = (dis.config(), config.micro_batch);
         let image = vec![0.0; micro * c.image_len()];
-        Self {
+        Ok(Self {
             no_decay: dis.layout().no_decay(),
-            activations: Activations::for_training(&dis, micro),
+            activations: Activations::for_training(&dis, micro)?,
             grads: Buffer::zeros(dis.layout().len()),
             noise: image.clone(),
             x_t: image,
@@ -160,7 +167,7 @@ impl Stepper {
             dis,
             objective,
             config,
-        }
+        })
     }
 
     /// The network.
@@ -238,12 +245,13 @@ impl Stepper {
         let c = self.dis.config();
         let network_times: Vec<f64> =
             timesteps.iter().map(|&t| self.objective.network_time(t)).collect();
-        let input = Input {
+        let input = Input::<f32> {
             x: &self.x_t,
             timesteps: &network_times,
             labels: c.is_conditional().then_some(self.labels.as_slice()),
             drop_path: (self.config.drop_path > 0.0).then_some(self.drop_path.as_slice()),
         };
+        let params = Params::host(params);
         self.dis.forward(params, &input, &mut self.activations)?;
         let layout = ImageLayout { channels: c.channels, pixels: c.image_size * c.image_size };
         let terms = self.objective.loss(
@@ -305,14 +313,15 @@ impl Stepper {
             grad_factor: (config.grad_clip / (report.grad_norm + CLIP_EPS)).min(1.0),
             no_decay: &self.no_decay,
         };
-        let arenas = Arenas {
+        let arenas = Arenas::<f32> {
             params: &mut state.params,
             grads: &self.grads,
             m: &mut state.m,
             v: &mut state.v,
-            averages: &mut [Average { decay: ema_decay, values: &mut state.ema }],
+            averages: &mut [Average::<f32> { decay: ema_decay, values: &mut state.ema }],
+            compute_copy: None,
         };
-        Cpu::adamw_ema(&hyper, arenas).map_err(ModelError::from)?;
+        self.dis.backend().adamw_ema(&hyper, arenas).map_err(ModelError::from)?;
         Ok(())
     }
 

@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
         let schedule = NoiseSchedule::new(d.noise_schedule, d.timesteps)?;
         let objective = Objective::new(d.objective, &schedule);
         Ok(Self {
-            stepper: Stepper::new(dis, objective, step_config(experiment)),
+            stepper: Stepper::new(dis, objective, step_config(experiment))?,
             lr: LrSchedule::new(&experiment.train),
             ema: EmaSchedule::new(&experiment.train),
             experiment,

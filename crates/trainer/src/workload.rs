@@ -2,18 +2,18 @@
 
 use diffusion::{ImageLayout, LossBatch, NoiseSchedule, Objective, ObjectiveKind};
 use dis_model::init::{InitOptions, init};
-use dis_model::{Activations, Dis, DisConfig, Input, ModelError, counts};
+use dis_model::{Activations, Dis, DisConfig, Input, ModelError, Params, counts};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
-use ssm_kernels::{Backend, Buffer};
+use ssm_kernels::{Backend, Buffer, HostBackend};
 
 /// One network, one batch, on backend `B`.
-pub struct Workload<B> {
+pub struct Workload<B: Backend> {
     dis: Dis<B>,
     batch: Batch,
     params: Vec<f32>,
     /// Memory of [`Workload::forward`], made by its first call.
-    inference: Option<Activations<f32>>,
-    training: Option<Training>,
+    inference: Option<Activations<B>>,
+    training: Option<Training<B>>,
 }
 
 /// Inputs that every call repeats.
@@ -25,9 +25,9 @@ struct Batch {
 }
 
 /// Memory of a training step.
-struct Training {
+struct Training<B: Backend> {
     objective: Objective,
-    activations: Activations<f32>,
+    activations: Activations<B>,
     grad_output: Vec<f32>,
     grads: Buffer<f32>,
     m: Vec<f32>,
@@ -51,24 +51,24 @@ impl Batch {
     }
 }
 
-impl Training {
-    fn new<B: Backend<Elem = f32>>(dis: &Dis<B>, images: usize, params: &[f32]) -> Self {
+impl<B: HostBackend<Elem = f32>> Training<B> {
+    fn new(dis: &Dis<B>, images: usize, params: &[f32]) -> Result<Self, ModelError> {
         let c = dis.config();
         let kind = if c.learned_variance { ObjectiveKind::EpsHybrid } else { ObjectiveKind::V };
         let schedule = NoiseSchedule::linear(1000).expect("the usual number of timesteps");
-        Self {
+        Ok(Self {
             objective: Objective::new(kind, &schedule),
-            activations: Activations::for_training(dis, images),
+            activations: Activations::for_training(dis, images)?,
             grad_output: vec![0.0; images * c.output_len()],
             grads: Buffer::zeros(params.len()),
             m: vec![0.0; params.len()],
             v: vec![0.0; params.len()],
             ema: params.to_vec(),
-        }
+        })
     }
 }
 
-impl<B: Backend<Elem = f32>> Workload<B> {
+impl<B: HostBackend<Elem = f32>> Workload<B> {
     /// Initial weights and a repeatable batch of `images`, for value passes.
     ///
     /// # Errors
@@ -87,16 +87,22 @@ impl<B: Backend<Elem = f32>> Workload<B> {
     /// [`ModelError::Config`] when the configuration is invalid.
     pub fn for_training(config: DisConfig, images: usize) -> Result<Self, ModelError> {
         let workload = Self::for_inference(config, images)?;
-        let training = Training::new(&workload.dis, images, &workload.params);
+        let training = Training::new(&workload.dis, images, &workload.params)?;
         Ok(Self { training: Some(training), ..workload })
     }
 
-    /// The same weights, inputs and memory on a backend of the same memory layout, such as
-    /// [`Timed<B>`](ssm_kernels::timed::Timed).
-    pub fn on<C: Backend<Elem = f32>>(self) -> Workload<C> {
+    /// The same weights and inputs on another backend, such as
+    /// [`Timed<B>`](ssm_kernels::timed::Timed), with memory of its own.
+    ///
+    /// # Errors
+    /// [`ModelError::Kernel`] when a device has not so much memory.
+    pub fn on<C: HostBackend<Elem = f32>>(self) -> Result<Workload<C>, ModelError> {
         let Self { dis, batch, params, inference, training } = self;
-        let dis = Dis::new(dis.config().clone()).expect("a network of this configuration exists");
-        Workload { dis, batch, params, inference, training }
+        let trains = training.is_some();
+        drop((inference, training));
+        let dis = Dis::new(dis.config().clone())?;
+        let training = trains.then(|| Training::new(&dis, batch.images, &params)).transpose()?;
+        Ok(Workload { dis, batch, params, inference: None, training })
     }
 
     /// Sizes and switches of the network.
@@ -120,8 +126,11 @@ impl<B: Backend<Elem = f32>> Workload<B> {
     /// Those of the network; none with the inputs made here.
     pub fn forward(&mut self) -> Result<&[f32], ModelError> {
         let Self { dis, batch, params, inference, .. } = self;
-        let memory = inference.get_or_insert_with(|| Activations::for_inference(dis, batch.images));
-        dis.forward(params, &batch.input(), memory)?;
+        let memory = match inference {
+            Some(memory) => memory,
+            None => inference.insert(Activations::for_inference(dis, batch.images)?),
+        };
+        dis.forward(Params::host(params), &batch.input(), memory)?;
         Ok(memory.output())
     }
 
@@ -136,7 +145,7 @@ impl<B: Backend<Elem = f32>> Workload<B> {
         let Self { dis, batch, params, training, .. } = self;
         let t = training.as_mut().expect("a workload made by Workload::for_training");
         let input = batch.input();
-        dis.forward(params, &input, &mut t.activations)?;
+        dis.forward(Params::host(params), &input, &mut t.activations)?;
         let c = dis.config();
         let layout = ImageLayout { channels: c.channels, pixels: c.image_size * c.image_size };
         let loss_batch = LossBatch {
@@ -147,15 +156,17 @@ impl<B: Backend<Elem = f32>> Workload<B> {
         };
         t.objective.loss(layout, loss_batch, 1.0 / batch.images as f64, &mut t.grad_output);
         t.grads.fill(0.0);
-        dis.backward(params, &input, &mut t.activations, &t.grad_output, &mut t.grads, None)?;
-        let arenas = Arenas {
+        let arena = Params::host(params);
+        dis.backward(arena, &input, &mut t.activations, &t.grad_output, &mut t.grads, None)?;
+        let arenas = Arenas::<f32> {
             params,
             grads: &t.grads,
             m: &mut t.m,
             v: &mut t.v,
-            averages: &mut [Average { decay: 0.9999, values: &mut t.ema }],
+            averages: &mut [Average::<f32> { decay: 0.9999, values: &mut t.ema }],
+            compute_copy: None,
         };
-        B::adamw_ema(&HYPER, arenas)?;
+        dis.backend().adamw_ema(&HYPER, arenas)?;
         Ok(&t.grads)
     }
 }
@@ -200,7 +211,8 @@ mod tests {
     #[test]
     fn a_timed_backend_makes_the_same_bits_and_counts_every_part() {
         let mut plain = Workload::<Cpu>::for_training(tiny(), 2).unwrap();
-        let mut timed = Workload::<Cpu>::for_training(tiny(), 2).unwrap().on::<Timed<Cpu>>();
+        let mut timed =
+            Workload::<Cpu>::for_training(tiny(), 2).unwrap().on::<Timed<Cpu>>().unwrap();
         timed::take();
         assert_eq!(plain.forward().unwrap(), timed.forward().unwrap());
         assert_eq!(timed::take().of(Part::Optimiser), Duration::ZERO);

@@ -56,7 +56,8 @@ impl Case {
         };
         let state = RunState::new(init(dis.config(), dis.layout(), &options, SEED));
         let schedule = NoiseSchedule::linear(1000).unwrap();
-        Self { stepper: Stepper::new(dis, Objective::new(objective, &schedule), config), state }
+        let objective = Objective::new(objective, &schedule);
+        Self { stepper: Stepper::new(dis, objective, config).unwrap(), state }
     }
 
     /// One step on the `batch` samples that come next.

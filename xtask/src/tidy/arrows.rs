@@ -7,7 +7,7 @@ use crate::workspace::{Dependency, Package};
 type Row = (&'static str, &'static [&'static str]);
 
 /// The design of the workspace. Every package has a row, and tests may import `parity` besides.
-const ARROWS: [Row; 12] = [
+const ARROWS: [Row; 13] = [
     ("philox", &[]),
     ("ssm-kernels", &[]),
     ("dis-model", &["ssm-kernels", "philox"]),
@@ -20,6 +20,7 @@ const ARROWS: [Row; 12] = [
     ("parity", &[]),
     ("benches", &["trainer", "dis-model", "diffusion", "ssm-kernels", "philox"]),
     ("xtask", &[]),
+    ("xtask-bindgen", &[]),
 ];
 
 /// Support for tests, which must not reach a product.
@@ -29,7 +30,11 @@ const TEST_SUPPORT: &str = "parity";
 const RESERVED: [(&str, &[&str], &str); 6] = [
     ("anyhow", &["dis", "xtask", "benches"], "libraries have error types of their own"),
     ("clap", &["dis", "xtask", "benches"], "flags belong to binaries"),
-    ("toml", &["trainer"], "configs are read in one place; libraries only derive Deserialize"),
+    (
+        "toml",
+        &["trainer", "xtask"],
+        "configs are read in one place; libraries only derive Deserialize",
+    ),
     ("serde_json", &["trainer", "data", "eval", "dis", "xtask", "benches"], "JSON is for reports"),
     ("candle-core", &["vae", "eval", "dis"], "training runs on our own kernels and gradients"),
     ("candle-nn", &["vae", "eval", "dis"], "training runs on our own kernels and gradients"),

@@ -1,8 +1,8 @@
 //! One run of the production network, its results by name.
 
 use super::Values;
-use dis_model::{Activations, Dis, DisConfig, Input};
-use ssm_kernels::{Backend, Real};
+use dis_model::{Activations, Dis, DisConfig, Input, Params};
+use ssm_kernels::{HostBackend, Real};
 
 /// Values and gradients of one run.
 pub(crate) struct Run {
@@ -14,7 +14,7 @@ pub(crate) struct Run {
 }
 
 /// Runs both passes in `B`'s precision on f64 numbers.
-pub(crate) fn run<B: Backend>(
+pub(crate) fn run<B: HostBackend>(
     config: &DisConfig,
     params: &Values,
     input: &Input<'_, f64>,
@@ -24,28 +24,28 @@ pub(crate) fn run<B: Backend>(
     let params = rounded::<B::Elem>(&super::arena(dis.layout(), params));
     let x = rounded(input.x);
     let drop_path = input.drop_path.map(rounded);
-    let input = Input {
+    let input = Input::<_> {
         x: &x,
         timesteps: input.timesteps,
         labels: input.labels,
         drop_path: drop_path.as_deref(),
     };
-    let mut activations = Activations::for_training(&dis, input.timesteps.len());
-    dis.forward(&params, &input, &mut activations).unwrap();
+    let mut activations = Activations::for_training(&dis, input.timesteps.len()).unwrap();
+    dis.forward(Params::host(&params), &input, &mut activations).unwrap();
     let (output, mids) = (widened(activations.output()), mids(&dis, &activations));
 
     let mut grads = vec![B::Elem::ZERO; dis.layout().len()];
     let mut grad_x = vec![B::Elem::NAN; x.len()];
     let grad_output = rounded(grad_output);
-    dis.backward(&params, &input, &mut activations, &grad_output, &mut grads, Some(&mut grad_x))
-        .unwrap();
+    let (params, grad_x_out) = (Params::host(&params), Some(grad_x.as_mut_slice()));
+    dis.backward(params, &input, &mut activations, &grad_output, &mut grads, grad_x_out).unwrap();
     let of = |p: &dis_model::Param| (p.name.clone(), widened(&grads[p.range.clone()]));
     let mut gradients: Values = dis.layout().iter().map(of).collect();
     gradients.insert("x".into(), widened(&grad_x));
     Run { output, mids, gradients }
 }
 
-fn mids<B: Backend>(dis: &Dis<B>, activations: &Activations<B::Elem>) -> Values {
+fn mids<B: HostBackend>(dis: &Dis<B>, activations: &Activations<B>) -> Values {
     let half = dis.config().n_in_blocks();
     let mut mids = Values::new();
     for i in 0..dis.config().n_blocks() {

@@ -4,7 +4,7 @@ use crate::info::plan::Pass;
 use crate::progress;
 use anyhow::Result;
 use dis_model::{DisConfig, ModelError};
-use ssm_kernels::Backend;
+use ssm_kernels::HostBackend;
 use ssm_kernels::ceilings::Ceilings;
 use ssm_kernels::timed::{self, Part, Timed, Times};
 use std::time::Instant;
@@ -42,7 +42,7 @@ impl Measured {
 }
 
 /// Measures the machine, then the network.
-pub(super) fn measure<B: Backend<Elem = f32>>(
+pub(super) fn measure<B: HostBackend<Elem = f32>>(
     config: &DisConfig,
     pass: Pass,
     images: usize,
@@ -56,7 +56,7 @@ pub(super) fn measure<B: Backend<Elem = f32>>(
         Pass::Training => Workload::<B>::for_training(config.clone(), images)?,
     };
     let part_rounds = rounds.min(PART_ROUNDS);
-    let bar = progress::bar((WARM_UP + rounds + part_rounds) as u64, 0, "rounds");
+    let bar = progress::bar((2 * WARM_UP + rounds + part_rounds) as u64, 0, "rounds");
     let time = |round: &mut dyn FnMut() -> Result<(), ModelError>| {
         let start = Instant::now();
         round()?;
@@ -74,7 +74,10 @@ pub(super) fn measure<B: Backend<Elem = f32>>(
     let faults = usage::minor_faults().zip(before).map(|(after, before)| after - before);
     let peak_bytes = resettable.and_then(|()| usage::peak_memory());
 
-    let mut workload = workload.on::<Timed<B>>();
+    let mut workload = workload.on::<Timed<B>>()?;
+    for _ in 0..WARM_UP {
+        time(&mut || step(&mut workload, pass))?;
+    }
     timed::take();
     let mut times = Vec::new();
     for _ in 0..part_rounds {
@@ -95,7 +98,10 @@ pub(super) fn measure<B: Backend<Elem = f32>>(
     })
 }
 
-fn step<B: Backend<Elem = f32>>(workload: &mut Workload<B>, pass: Pass) -> Result<(), ModelError> {
+fn step<B: HostBackend<Elem = f32>>(
+    workload: &mut Workload<B>,
+    pass: Pass,
+) -> Result<(), ModelError> {
     match pass {
         Pass::Inference => workload.forward().map(drop),
         Pass::Training => workload.train_step().map(drop),

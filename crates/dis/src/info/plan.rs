@@ -1,7 +1,9 @@
 //! How much memory a network takes, before any of it is allocated.
 //!
-//! The terms are the buffers of [`dis_model::Activations`], in the same order. Working memory inside
-//! the kernels is left out: it grows with threads more than with images and is a few per cent.
+//! The terms are the buffers of [`dis_model::Activations`], in the same order. Left out is working
+//! memory inside the kernels, which grows with threads more than with images and is a few per cent,
+//! and what holds fewer numbers an image than a token does: labels, drop-path factors, the gradient
+//! inside the time network.
 
 use dis_model::{Conditioning, DisConfig, Skip, counts};
 use ssm_kernels::selective_scan::Shape;
@@ -89,7 +91,7 @@ fn saved_by_block(c: &DisConfig) -> u64 {
 /// What the scans of one block keep for its gradient pass.
 fn scan_states(c: &DisConfig) -> u64 {
     let (seq_len, channels, states) = (c.seq_len(), c.d_inner(), c.d_state);
-    Cpu::selective_scan_states_len(Shape { batch: 1, seq_len, channels, states }, 2) as u64
+    Cpu.selective_scan_states_len(Shape { batch: 1, seq_len, channels, states }, 2) as u64
 }
 
 /// Buffers of both passes that blocks take turns with: delta of both orders, the gated output.

@@ -3,10 +3,14 @@
 use super::{Arenas, Hyper};
 use crate::KernelError;
 use crate::error::check_len;
+use crate::space::{Element, Memory, View, ViewMut};
 
 const OP: &str = "adamw_ema";
 
-pub(crate) fn check<T>(hyper: &Hyper<'_>, arenas: &Arenas<'_, T>) -> Result<(), KernelError> {
+pub(crate) fn check<W: Element, T: Element, M: Memory>(
+    hyper: &Hyper<'_>,
+    arenas: &Arenas<'_, W, T, M>,
+) -> Result<(), KernelError> {
     let unsupported =
         |what, got, supported| Err(KernelError::Unsupported { op: OP, what, got, supported });
     if hyper.step == 0 {
@@ -18,6 +22,9 @@ pub(crate) fn check<T>(hyper: &Hyper<'_>, arenas: &Arenas<'_, T>) -> Result<(), 
     check_len(OP, "v", arenas.v.len(), &[len])?;
     for average in arenas.averages.iter() {
         check_len(OP, "average", average.values.len(), &[len])?;
+    }
+    if let Some(copy) = &arenas.compute_copy {
+        check_len(OP, "compute_copy", copy.len(), &[len])?;
     }
     let mut end = 0;
     for range in hyper.no_decay {

@@ -48,7 +48,7 @@ pub fn step_on(
     let shared = Shared {
         factors,
         no_decay: hyper.no_decay,
-        params: Disjoint::new(arenas.params),
+        params: Disjoint::new(&mut *arenas.params),
         grads: arenas.grads,
         m: Disjoint::new(arenas.m),
         v: Disjoint::new(arenas.v),
@@ -58,6 +58,9 @@ pub fn step_on(
         let range = task * TASK..len.min((task + 1) * TASK);
         dispatch(set, Update { shared: &shared, range });
     });
+    if let Some(copy) = arenas.compute_copy {
+        copy.copy_from_slice(arenas.params);
+    }
     Ok(())
 }
 

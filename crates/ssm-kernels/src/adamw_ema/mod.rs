@@ -14,8 +14,11 @@
 
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
+use crate::space::{Element, Host, Memory};
 pub(crate) use check::check;
 use std::ops::Range;
 
@@ -40,26 +43,29 @@ pub struct Hyper<'a> {
     pub no_decay: &'a [Range<usize>],
 }
 
-/// The arenas, all of one length.
+/// The arenas, all of one length: `W`, the format of parameters, and `T`, that of activations.
 #[derive(Debug)]
-pub struct Arenas<'a, T> {
+pub struct Arenas<'a, W: Element, T: Element = W, M: Memory = Host> {
     /// Parameters, updated.
-    pub params: &'a mut [T],
+    pub params: M::Mut<'a, W>,
     /// Gradients.
-    pub grads: &'a [T],
+    pub grads: M::Ref<'a, W>,
     /// First moments, updated.
-    pub m: &'a mut [T],
+    pub m: M::Mut<'a, W>,
     /// Second moments, updated.
-    pub v: &'a mut [T],
+    pub v: M::Mut<'a, W>,
     /// Averages, updated after the parameters.
-    pub averages: &'a mut [Average<'a, T>],
+    pub averages: &'a mut [Average<'a, W, M>],
+    /// The new parameters once more, in the format that matrix products read; absent where that
+    /// is the format of the parameters.
+    pub compute_copy: Option<M::Mut<'a, T>>,
 }
 
 /// One exponential moving average of the parameters.
 #[derive(Debug)]
-pub struct Average<'a, T> {
+pub struct Average<'a, W: Element, M: Memory = Host> {
     /// Share of the old average that is kept.
     pub decay: f64,
     /// The average.
-    pub values: &'a mut [T],
+    pub values: M::Mut<'a, W>,
 }

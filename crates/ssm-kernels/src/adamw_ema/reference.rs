@@ -32,5 +32,8 @@ pub fn step<T: Real>(hyper: &Hyper<'_>, arenas: Arenas<'_, T>) -> Result<(), Ker
             average.values[i] = kept + real(1.0 - average.decay) * new;
         }
     }
+    if let Some(copy) = arenas.compute_copy {
+        copy.copy_from_slice(arenas.params);
+    }
     Ok(())
 }

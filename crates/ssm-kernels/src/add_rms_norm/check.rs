@@ -3,10 +3,14 @@
 use super::{Args, BackwardArgs, Grads, Output, Shape};
 use crate::KernelError;
 use crate::error::check_len;
+use crate::space::{Element, Memory, View, ViewMut};
 
 const OP: &str = "add_rms_norm";
 
-pub(crate) fn check_forward<T>(args: &Args<'_, T>, out: &Output<'_, T>) -> Result<(), KernelError> {
+pub(crate) fn check_forward<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+    out: &Output<'_, T, W, M>,
+) -> Result<(), KernelError> {
     let s = &args.shape;
     check_shape(s)?;
     let activation = [s.batch, s.seq_len, s.width];
@@ -23,9 +27,9 @@ pub(crate) fn check_forward<T>(args: &Args<'_, T>, out: &Output<'_, T>) -> Resul
     check_len(OP, "out.rstd", out.rstd.len(), &[s.batch, s.seq_len])
 }
 
-pub(crate) fn check_backward<T>(
-    args: &BackwardArgs<'_, T>,
-    grads: &Grads<'_, T>,
+pub(crate) fn check_backward<T: Element, W: Element, M: Memory>(
+    args: &BackwardArgs<'_, T, W, M>,
+    grads: &Grads<'_, T, W, M>,
 ) -> Result<(), KernelError> {
     let s = &args.shape;
     check_shape(s)?;

@@ -85,15 +85,15 @@ pub fn backward_on(
     Ok(())
 }
 
-struct Forward<'a> {
-    args: &'a Args<'a, f32>,
+struct Forward<'a, 'o> {
+    args: &'a Args<'o, f32>,
     first_row: usize,
     residual: &'a mut [f32],
     normed: &'a mut [f32],
     rstd: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for Forward<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -134,13 +134,13 @@ impl Kernel for Forward<'_> {
 }
 
 /// `grads.weight` is the sum over this block, overwritten.
-struct Backward<'a> {
-    args: &'a BackwardArgs<'a, f32>,
+struct Backward<'a, 'o> {
+    args: &'a BackwardArgs<'o, f32>,
     first_row: usize,
     grads: Grads<'a, f32>,
 }
 
-impl Kernel for Backward<'_> {
+impl Kernel for Backward<'_, '_> {
     type Output = ();
 
     #[inline(always)]

@@ -6,12 +6,13 @@
 //! out       = residual' rstd weight
 //! ```
 //!
-//! | operand | shape | meaning |
-//! |---|---|---|
-//! | `hidden` | `[B, L, D]` | branch value |
-//! | `residual` | `[B, L, D]`, optional | stream under the branches |
-//! | `drop_path` | `[B]`, optional | 0 or 1 / keep probability of each image |
-//! | `weight` | `[D]` | |
+//! | operand | shape | format | meaning |
+//! |---|---|---|---|
+//! | `hidden` | `[B, L, D]` | `T` | branch value |
+//! | `residual` | `[B, L, D]`, optional | `W` | stream under the branches |
+//! | `drop_path` | `[B]`, optional | `W` | 0 or 1 / keep probability of each image |
+//! | `weight` | `[D]` | `W` | |
+//! | output | `[B, L, D]` | `T` | |
 //!
 //! # Source
 //! The fused add + norm of Mamba's reference models; add first, then norm.
@@ -19,8 +20,11 @@
 pub mod cases;
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
+use crate::space::{Element, Host, Memory};
 pub(crate) use check::{check_backward, check_forward};
 
 /// Sizes of one call.
@@ -36,57 +40,57 @@ pub struct Shape {
 
 /// Operands of the value pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Args<'a, T> {
+pub struct Args<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// Sizes.
     pub shape: Shape,
     /// `[B, L, D]`.
-    pub hidden: &'a [T],
+    pub hidden: M::Ref<'a, T>,
     /// `[B, L, D]`.
-    pub residual: Option<&'a [T]>,
+    pub residual: Option<M::Ref<'a, W>>,
     /// `[B]`; not applied where there is no residual.
-    pub drop_path: Option<&'a [T]>,
+    pub drop_path: Option<M::Ref<'a, W>>,
     /// `[D]`.
-    pub weight: &'a [T],
+    pub weight: M::Ref<'a, W>,
     /// Added to the mean square.
     pub eps: f64,
 }
 
 /// Where the value pass writes.
 #[derive(Debug)]
-pub struct Output<'a, T> {
+pub struct Output<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, D]`.
-    pub residual: &'a mut [T],
+    pub residual: M::Mut<'a, W>,
     /// `[B, L, D]`.
-    pub normed: &'a mut [T],
+    pub normed: M::Mut<'a, T>,
     /// `[B, L]`.
-    pub rstd: &'a mut [T],
+    pub rstd: M::Mut<'a, W>,
 }
 
 /// Operands of the gradient pass.
 #[derive(Clone, Copy, Debug)]
-pub struct BackwardArgs<'a, T> {
+pub struct BackwardArgs<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// Sizes.
     pub shape: Shape,
     /// `[B, L, D]`, as written by the value pass.
-    pub residual: &'a [T],
+    pub residual: M::Ref<'a, W>,
     /// `[B, L]`, as written by the value pass.
-    pub rstd: &'a [T],
+    pub rstd: M::Ref<'a, W>,
     /// `[D]`.
-    pub weight: &'a [T],
+    pub weight: M::Ref<'a, W>,
     /// `[B]`, as in the value pass; `None` where it was absent or not applied.
-    pub drop_path: Option<&'a [T]>,
+    pub drop_path: Option<M::Ref<'a, W>>,
     /// `[B, L, D]`, gradient of the normed output.
-    pub grad_normed: &'a [T],
+    pub grad_normed: M::Ref<'a, T>,
 }
 
 /// Gradients.
 #[derive(Debug)]
-pub struct Grads<'a, T> {
+pub struct Grads<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, D]`. In: the gradient that reaches the new residual from later blocks. Out: that plus
     /// the part through the norm, which is the gradient of the old residual.
-    pub residual: &'a mut [T],
+    pub residual: M::Mut<'a, W>,
     /// `[B, L, D]`, overwritten with `drop_path` times the above: the gradient of `hidden`.
-    pub hidden: &'a mut [T],
+    pub hidden: M::Mut<'a, T>,
     /// `[D]`, added to.
-    pub weight: &'a mut [T],
+    pub weight: M::Mut<'a, W>,
 }

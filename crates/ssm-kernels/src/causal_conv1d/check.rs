@@ -4,19 +4,23 @@ use super::{Args, Grads};
 use crate::KernelError;
 use crate::error::check_len;
 use crate::matrix::check_mat;
+use crate::space::{Element, Memory, View, ViewMut};
 
 const OP: &str = "causal_conv1d";
 
-pub(crate) fn check_forward<T>(args: &Args<'_, T>, outs: &[&mut [T]]) -> Result<(), KernelError> {
+pub(crate) fn check_forward<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+    outs: &[M::Mut<'_, T>],
+) -> Result<(), KernelError> {
     check_args(args)?;
     check_len(OP, "outs", outs.len(), &[args.directions.len()])?;
     outs.iter().try_for_each(|out| check_activation(args, "out", out.len()))
 }
 
-pub(crate) fn check_backward<T>(
-    args: &Args<'_, T>,
-    grad_outs: &[&[T]],
-    grads: &Grads<'_, T>,
+pub(crate) fn check_backward<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+    grad_outs: &[M::Ref<'_, T>],
+    grads: &Grads<'_, T, W, M>,
 ) -> Result<(), KernelError> {
     check_args(args)?;
     check_len(OP, "grad_outs", grad_outs.len(), &[args.directions.len()])?;
@@ -30,7 +34,9 @@ pub(crate) fn check_backward<T>(
     })
 }
 
-fn check_args<T>(args: &Args<'_, T>) -> Result<(), KernelError> {
+fn check_args<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+) -> Result<(), KernelError> {
     let s = &args.shape;
     let unsupported =
         |what, got, supported| Err(KernelError::Unsupported { op: OP, what, got, supported });
@@ -50,8 +56,8 @@ fn check_args<T>(args: &Args<'_, T>) -> Result<(), KernelError> {
     })
 }
 
-fn check_activation<T>(
-    args: &Args<'_, T>,
+fn check_activation<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
     operand: &'static str,
     got: usize,
 ) -> Result<(), KernelError> {

@@ -114,8 +114,8 @@ fn tasks(shape: &Shape) -> impl IndexedParallelIterator<Item = (usize, Range<usi
     })
 }
 
-struct Forward<'a, const K: usize, const ORDERS: usize> {
-    args: &'a Args<'a, f32>,
+struct Forward<'a, 'o, const K: usize, const ORDERS: usize> {
+    args: &'a Args<'o, f32>,
     outs: [Disjoint<'a, f32>; ORDERS],
     image: usize,
     channels: Range<usize>,
@@ -132,7 +132,7 @@ fn forward_taps<const K: usize, const ORDERS: usize>(
     });
 }
 
-impl<const K: usize, const ORDERS: usize> Kernel for Forward<'_, K, ORDERS> {
+impl<const K: usize, const ORDERS: usize> Kernel for Forward<'_, '_, K, ORDERS> {
     type Output = ();
 
     #[inline(always)]
@@ -164,8 +164,8 @@ impl<const K: usize, const ORDERS: usize> Kernel for Forward<'_, K, ORDERS> {
     }
 }
 
-struct Backward<'a, const K: usize, const ORDERS: usize> {
-    args: &'a Args<'a, f32>,
+struct Backward<'a, 'o, const K: usize, const ORDERS: usize> {
+    args: &'a Args<'o, f32>,
     grad_outs: [&'a [f32]; ORDERS],
     grad_x: Disjoint<'a, f32>,
     grad_x_stride: usize,
@@ -268,7 +268,7 @@ impl<V: Copy, const K: usize, const ORDERS: usize> Sums<V, K, ORDERS> {
     }
 }
 
-impl<const K: usize, const ORDERS: usize> Kernel for Backward<'_, K, ORDERS> {
+impl<const K: usize, const ORDERS: usize> Kernel for Backward<'_, '_, K, ORDERS> {
     type Output = ();
 
     #[inline(always)]

@@ -5,12 +5,12 @@
 //! right to left:  out[l] = silu(bias + sum_k weight[k] x[l + (K-1) - k])      x = 0 outside
 //! ```
 //!
-//! | operand | shape | meaning |
-//! |---|---|---|
-//! | `x` | `B L x E`, strided rows | input channels |
-//! | `weight` | `[E, K]` | taps, the last on the token itself |
-//! | `bias` | `[E]` | |
-//! | output | `[B, L, E]` per order | |
+//! | operand | shape | format | meaning |
+//! |---|---|---|---|
+//! | `x` | `B L x E`, strided rows | `T` | input channels |
+//! | `weight` | `[E, K]` | `W` | taps, the last on the token itself |
+//! | `bias` | `[E]` | `W` | |
+//! | output | `[B, L, E]` per order | `T` | |
 //!
 //! The gradient pass recomputes the value before SiLU. The gradient of `x` is the sum over the
 //! orders.
@@ -22,8 +22,11 @@
 pub mod cases;
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
+use crate::space::{Element, Host, Memory};
 use crate::{Mat, MatMut, ScanOrder};
 pub(crate) use check::{check_backward, check_forward};
 
@@ -42,40 +45,40 @@ pub struct Shape {
 
 /// Parameters of one scan order.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction<'a, T> {
+pub struct Direction<'a, W: Element, M: Memory = Host> {
     /// Direction in which the convolution is causal.
     pub order: ScanOrder,
     /// `[E, K]`.
-    pub weight: &'a [T],
+    pub weight: M::Ref<'a, W>,
     /// `[E]`.
-    pub bias: &'a [T],
+    pub bias: M::Ref<'a, W>,
 }
 
 /// Operands of one call.
 #[derive(Clone, Copy, Debug)]
-pub struct Args<'a, T> {
+pub struct Args<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// Sizes.
     pub shape: Shape,
     /// `B L x E`.
-    pub x: Mat<'a, T>,
+    pub x: Mat<'a, T, M>,
     /// One or two scan orders.
-    pub directions: &'a [Direction<'a, T>],
+    pub directions: &'a [Direction<'a, W, M>],
 }
 
 /// Gradients of one scan order's parameters, added to.
 #[derive(Debug)]
-pub struct DirectionGrads<'a, T> {
+pub struct DirectionGrads<'a, W: Element, M: Memory = Host> {
     /// `[E, K]`.
-    pub weight: &'a mut [T],
+    pub weight: M::Mut<'a, W>,
     /// `[E]`.
-    pub bias: &'a mut [T],
+    pub bias: M::Mut<'a, W>,
 }
 
 /// Gradients of all operands.
 #[derive(Debug)]
-pub struct Grads<'a, T> {
+pub struct Grads<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `B L x E`, overwritten with the sum over the scan orders.
-    pub x: MatMut<'a, T>,
+    pub x: MatMut<'a, T, M>,
     /// One per entry of [`Args::directions`], in the same order.
-    pub directions: &'a mut [DirectionGrads<'a, T>],
+    pub directions: &'a mut [DirectionGrads<'a, W, M>],
 }

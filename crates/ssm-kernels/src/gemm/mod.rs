@@ -3,6 +3,9 @@
 //! Transposed operands, halves of wider matrices and accumulation are strides and a flag, so no
 //! copy stands around a product.
 //!
+//! Operands have the format `T` of activations. So has the result, or, where it is the gradient of a
+//! weight, the wide `W`. On a host:
+//!
 //! | where | f32 | bf16 operands, f32 sums |
 //! |---|---|---|
 //! | AMX | own tiles: three bf16 parts of each operand, six products of parts | own tiles |
@@ -24,6 +27,7 @@ use crate::InstructionSet;
 use crate::error::KernelError;
 use crate::matrix::{Mat, MatMut, check_mat};
 use crate::real::Real;
+use crate::space::{Element, Memory};
 
 /// What happens to the old content of a product's destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,11 @@ impl Precision {
 }
 
 /// Checks `out [m, n] = a [m, k] * b [k, n]`.
-fn check<T>(out: &MatMut<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) -> Result<(), KernelError> {
+pub(crate) fn check<T: Element, O: Element, M: Memory>(
+    out: &MatMut<'_, O, M>,
+    a: &Mat<'_, T, M>,
+    b: &Mat<'_, T, M>,
+) -> Result<(), KernelError> {
     check_mat("gemm", "b", (b.rows, b.cols), (a.cols, b.cols))?;
     check_mat("gemm", "out", (out.rows, out.cols), (a.rows, b.cols))
 }

@@ -104,24 +104,24 @@ fn pack(narrow: Mat<'_, f32>, packed: &mut [f32]) {
 }
 
 #[derive(Clone, Copy)]
-struct Product<'a> {
+struct Product<'a, 'o> {
     out: Disjoint<'a, f32>,
     out_stride: usize,
     write: Write,
     layout: Layout,
-    long: Mat<'a, f32>,
+    long: Mat<'o, f32>,
     /// `[k, vector, LANES]`.
     narrow: &'a [f32],
     columns: usize,
 }
 
 /// Some rows of the product.
-struct Task<'a> {
-    product: Product<'a>,
+struct Task<'a, 'o> {
+    product: Product<'a, 'o>,
     rows: Range<usize>,
 }
 
-impl Kernel for Task<'_> {
+impl Kernel for Task<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -136,7 +136,7 @@ impl Kernel for Task<'_> {
     }
 }
 
-impl Task<'_> {
+impl Task<'_, '_> {
     #[inline(always)]
     fn chunks<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
         let long = self.product.long;

@@ -112,14 +112,14 @@ fn shift_and_factor<'a>(args: &Args<'a, f32>, image: usize) -> Option<(&'a [f32]
     Some(split(args.halves, row.split_at(width)))
 }
 
-struct Forward<'a> {
-    args: &'a Args<'a, f32>,
+struct Forward<'a, 'o> {
+    args: &'a Args<'o, f32>,
     first_row: usize,
     out: &'a mut [f32],
     stats: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for Forward<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -196,8 +196,8 @@ fn both_grads<S: Simd>(
     }
 }
 
-struct Backward<'a> {
-    args: &'a Args<'a, f32>,
+struct Backward<'a, 'o> {
+    args: &'a Args<'o, f32>,
     stats: &'a [f32],
     grad_out: &'a [f32],
     first_row: usize,
@@ -206,7 +206,7 @@ struct Backward<'a> {
     sums: &'a mut [f32],
 }
 
-impl Kernel for Backward<'_> {
+impl Kernel for Backward<'_, '_> {
     type Output = ();
 
     #[inline(always)]

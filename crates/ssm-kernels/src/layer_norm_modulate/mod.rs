@@ -5,10 +5,11 @@
 //! out = x^ (1 + factor[b]) + shift[b]
 //! ```
 //!
-//! | operand | shape | meaning |
-//! |---|---|---|
-//! | `x` | `[B, L, D]` | |
-//! | `modulation` | `[B, 2D]`, optional | shift and factor of each image, in the order of `halves` |
+//! | operand | shape | format | meaning |
+//! |---|---|---|---|
+//! | `x` | `[B, L, D]` | `X` | activation `T` or residual `W` |
+//! | `modulation` | `[B, 2D]`, optional | `T` | shift and factor of each image, in the order of `halves` |
+//! | output | `[B, L, D]` | `T` | |
 //!
 //! # Source
 //! Adaptive layer normalisation of the final layer of DiS (shift first) and of the "adaLN"
@@ -17,8 +18,11 @@
 pub mod cases;
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
+use crate::space::{Element, Host, Memory};
 pub(crate) use check::{check_backward, check_forward};
 
 /// Sizes of one call.
@@ -43,13 +47,13 @@ pub enum Halves {
 
 /// Operands of both passes.
 #[derive(Clone, Copy, Debug)]
-pub struct Args<'a, T> {
+pub struct Args<'a, X: Element, T: Element = X, M: Memory = Host> {
     /// Sizes.
     pub shape: Shape,
     /// `[B, L, D]`.
-    pub x: &'a [T],
+    pub x: M::Ref<'a, X>,
     /// `[B, 2D]`; without it the output is `x^`.
-    pub modulation: Option<&'a [T]>,
+    pub modulation: Option<M::Ref<'a, T>>,
     /// Order of the two halves.
     pub halves: Halves,
     /// Added to the variance.
@@ -58,18 +62,18 @@ pub struct Args<'a, T> {
 
 /// Where the value pass writes.
 #[derive(Debug)]
-pub struct Output<'a, T> {
+pub struct Output<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, D]`.
-    pub out: &'a mut [T],
+    pub out: M::Mut<'a, T>,
     /// `[B, L, 2]`: mean and reciprocal standard deviation of each token.
-    pub stats: &'a mut [T],
+    pub stats: M::Mut<'a, W>,
 }
 
 /// Gradients.
 #[derive(Debug)]
-pub struct Grads<'a, T> {
+pub struct Grads<'a, T: Element, M: Memory = Host> {
     /// `[B, L, D]`, overwritten.
-    pub x: &'a mut [T],
+    pub x: M::Mut<'a, T>,
     /// `[B, 2D]`, overwritten; absent where there is no modulation.
-    pub modulation: Option<&'a mut [T]>,
+    pub modulation: Option<M::Mut<'a, T>>,
 }

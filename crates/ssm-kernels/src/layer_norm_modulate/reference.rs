@@ -76,7 +76,7 @@ fn shift_and_factor<T: Real>(args: &Args<'_, T>, image: usize, i: usize) -> (T, 
 }
 
 /// Where the shift and the factor of one column stand in the modulation.
-fn places<T>(args: &Args<'_, T>, image: usize, i: usize) -> (usize, usize) {
+fn places<T: Real>(args: &Args<'_, T>, image: usize, i: usize) -> (usize, usize) {
     let width = args.shape.width;
     let first = 2 * width * image + i;
     match args.halves {

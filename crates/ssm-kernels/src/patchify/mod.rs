@@ -4,10 +4,10 @@
 //! of the patch grid, after `extra` leading tokens that it fills with zeros;
 //! [`scatter`](reference::scatter) writes tokens into an image and ignores the leading ones.
 //!
-//! | operand | shape | meaning |
-//! |---|---|---|
-//! | image | `[B, C, H, W]` | |
-//! | tokens | `[B, extra + (H/P)(W/P), C P P]` | elements of a patch in the order of [`Inner`] |
+//! | operand | shape | format | meaning |
+//! |---|---|---|---|
+//! | image | `[B, C, H, W]` | `W` | |
+//! | tokens | `[B, extra + (H/P)(W/P), C P P]` | `T` | elements of a patch in the order of [`Inner`] |
 //!
 //! # Source
 //! The official network reads patches channel first (the weight of a strided convolution) and
@@ -15,6 +15,8 @@
 
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
 pub(crate) use check::check;

@@ -4,13 +4,14 @@ use super::{Args, Direction, DirectionGrads, Grads, Kept, Output, Shape};
 use crate::KernelError;
 use crate::error::check_len;
 use crate::matrix::check_mat;
+use crate::space::{Element, Memory, View, ViewMut};
 
 const OP: &str = "selective_scan";
 
 /// Refuses operands of the value pass that do not fit `args.shape`.
-pub(crate) fn check_forward<T>(
-    args: &Args<'_, T>,
-    out: &Output<'_, T>,
+pub(crate) fn check_forward<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+    out: &Output<'_, T, W, M>,
     states_len: usize,
 ) -> Result<(), KernelError> {
     let activation = check_args(args)?;
@@ -23,11 +24,11 @@ pub(crate) fn check_forward<T>(
 }
 
 /// Refuses operands of the gradient pass that do not fit `args.shape`.
-pub(crate) fn check_backward<T>(
-    args: &Args<'_, T>,
-    kept: Kept<'_, T>,
-    grad_gated: &[T],
-    grads: &Grads<'_, T>,
+pub(crate) fn check_backward<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+    kept: Kept<'_, T, W, M>,
+    grad_gated: M::Ref<'_, T>,
+    grads: &Grads<'_, T, W, M>,
     states_len: usize,
 ) -> Result<(), KernelError> {
     let activation = check_args(args)?;
@@ -44,7 +45,9 @@ pub(crate) fn check_backward<T>(
 }
 
 /// Checks what both passes read and returns the shape of an activation.
-fn check_args<T>(args: &Args<'_, T>) -> Result<[usize; 3], KernelError> {
+fn check_args<T: Element, W: Element, M: Memory>(
+    args: &Args<'_, T, W, M>,
+) -> Result<[usize; 3], KernelError> {
     let Shape { batch, seq_len, channels, states } = args.shape;
     let unsupported =
         |what, got, supported| KernelError::Unsupported { op: OP, what, got, supported };
@@ -67,7 +70,10 @@ fn check_args<T>(args: &Args<'_, T>) -> Result<[usize; 3], KernelError> {
     Ok([batch, seq_len, channels])
 }
 
-fn check_direction<T>(shape: Shape, direction: &Direction<'_, T>) -> Result<(), KernelError> {
+fn check_direction<T: Element, W: Element, M: Memory>(
+    shape: Shape,
+    direction: &Direction<'_, T, W, M>,
+) -> Result<(), KernelError> {
     let Shape { batch, seq_len, channels, states } = shape;
     let bc = (direction.bc.rows, direction.bc.cols);
     check_len(OP, "u", direction.u.len(), &[batch, seq_len, channels])?;
@@ -78,9 +84,9 @@ fn check_direction<T>(shape: Shape, direction: &Direction<'_, T>) -> Result<(), 
     check_len(OP, "delta_bias", direction.delta_bias.len(), &[channels])
 }
 
-fn check_direction_grads<T>(
+fn check_direction_grads<T: Element, W: Element, M: Memory>(
     shape: Shape,
-    grads: &DirectionGrads<'_, T>,
+    grads: &DirectionGrads<'_, T, W, M>,
 ) -> Result<(), KernelError> {
     let Shape { batch, seq_len, channels, states } = shape;
     let bc = (grads.bc.rows, grads.bc.cols);

@@ -9,14 +9,15 @@
 //! out   = direction_sum (y_first + y_second) silu(z)
 //! ```
 //!
-//! | operand | shape | meaning |
-//! |---|---|---|
-//! | `u` | `[B, L, E]` | input channels |
-//! | `delta_raw` | `[B, L, E]` | step size before bias and softplus |
-//! | `bc` | `B L x 2N`, strided rows | input and output projections, `[B \| C]` |
-//! | `a_log` | `[E, N]` | log of the decay rates |
-//! | `d_skip`, `delta_bias` | `[E]` | direct path, bias of the step size |
-//! | `z` | `B L x E`, strided rows | gate before SiLU |
+//! | operand | shape | format | meaning |
+//! |---|---|---|---|
+//! | `u` | `[B, L, E]` | `T` | input channels |
+//! | `delta_raw` | `[B, L, E]` | `T` | step size before bias and softplus |
+//! | `bc` | `B L x 2N`, strided rows | `T` | input and output projections, `[B \| C]` |
+//! | `a_log` | `[E, N]` | `W` | log of the decay rates |
+//! | `d_skip`, `delta_bias` | `[E]` | `W` | direct path, bias of the step size |
+//! | `z` | `B L x E`, strided rows | `T` | gate before SiLU |
+//! | output | `[B, L, E]` | `T` | |
 //!
 //! # Source
 //! Mamba, arXiv 2312.00752; DiS, arXiv 2402.05608, equations 3 to 5. Differs from the paper: the
@@ -26,8 +27,11 @@
 pub mod cases;
 mod check;
 pub mod cpu;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod reference;
 
+use crate::space::{Element, Host, Memory};
 use crate::{Mat, MatMut, ScanOrder};
 pub(crate) use check::{check_backward, check_forward};
 
@@ -46,89 +50,89 @@ pub struct Shape {
 
 /// Operands of one scan order.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction<'a, T> {
+pub struct Direction<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// Direction of the walk.
     pub order: ScanOrder,
     /// `[B, L, E]`.
-    pub u: &'a [T],
+    pub u: M::Ref<'a, T>,
     /// `[B, L, E]`, before bias and softplus.
-    pub delta_raw: &'a [T],
+    pub delta_raw: M::Ref<'a, T>,
     /// `B L x 2N`: `[B | C]` of each token.
-    pub bc: Mat<'a, T>,
+    pub bc: Mat<'a, T, M>,
     /// `[E, N]`.
-    pub a_log: &'a [T],
+    pub a_log: M::Ref<'a, W>,
     /// `[E]`.
-    pub d_skip: &'a [T],
+    pub d_skip: M::Ref<'a, W>,
     /// `[E]`.
-    pub delta_bias: &'a [T],
+    pub delta_bias: M::Ref<'a, W>,
 }
 
 /// Operands of one call.
 #[derive(Clone, Copy, Debug)]
-pub struct Args<'a, T> {
+pub struct Args<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// Sizes.
     pub shape: Shape,
     /// One or two scan orders.
-    pub directions: &'a [Direction<'a, T>],
+    pub directions: &'a [Direction<'a, T, W, M>],
     /// `B L x E`, before SiLU.
-    pub z: Mat<'a, T>,
+    pub z: Mat<'a, T, M>,
     /// Factor on the sum over the scan orders; 1 in the official code.
-    pub direction_sum: T,
+    pub direction_sum: W,
 }
 
 /// Where the value pass writes.
 #[derive(Debug)]
-pub struct Output<'a, T> {
+pub struct Output<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, E]`, gated.
-    pub gated: &'a mut [T],
+    pub gated: M::Mut<'a, T>,
     /// What the gradient pass needs; inference leaves it out.
-    pub kept: Option<KeptMut<'a, T>>,
+    pub kept: Option<KeptMut<'a, T, W, M>>,
 }
 
 /// What the value pass keeps for the gradient pass.
 #[derive(Debug)]
-pub struct KeptMut<'a, T> {
+pub struct KeptMut<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, E]`, `direction_sum` times the sum over the scan orders before the gate.
-    pub pre_gate: &'a mut [T],
+    pub pre_gate: M::Mut<'a, T>,
     /// States after every tile of tokens, in a layout of the backend's own; as many elements as
     /// its `states_len` says.
-    pub states: &'a mut [T],
+    pub states: M::Mut<'a, W>,
 }
 
 /// [`KeptMut`] as the gradient pass reads it.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept<'a, T> {
+pub struct Kept<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, E]`.
-    pub pre_gate: &'a [T],
+    pub pre_gate: M::Ref<'a, T>,
     /// States after every tile of tokens.
-    pub states: &'a [T],
+    pub states: M::Ref<'a, W>,
 }
 
 /// Gradients of one scan order's operands.
 #[derive(Debug)]
-pub struct DirectionGrads<'a, T> {
+pub struct DirectionGrads<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// `[B, L, E]`, overwritten.
-    pub u: &'a mut [T],
+    pub u: M::Mut<'a, T>,
     /// `[B, L, E]`, overwritten.
-    pub delta_raw: &'a mut [T],
+    pub delta_raw: M::Mut<'a, T>,
     /// `B L x 2N`, overwritten.
-    pub bc: MatMut<'a, T>,
+    pub bc: MatMut<'a, T, M>,
     /// `[E, N]`, added to.
-    pub a_log: &'a mut [T],
+    pub a_log: M::Mut<'a, W>,
     /// `[E]`, added to.
-    pub d_skip: &'a mut [T],
+    pub d_skip: M::Mut<'a, W>,
     /// `[E]`, added to.
-    pub delta_bias: &'a mut [T],
+    pub delta_bias: M::Mut<'a, W>,
 }
 
 /// What the gradient pass writes.
 #[derive(Debug)]
-pub struct Grads<'a, T> {
+pub struct Grads<'a, T: Element, W: Element = T, M: Memory = Host> {
     /// One per entry of [`Args::directions`], in the same order.
-    pub directions: &'a mut [DirectionGrads<'a, T>],
+    pub directions: &'a mut [DirectionGrads<'a, T, W, M>],
     /// `B L x E`, overwritten.
-    pub z: MatMut<'a, T>,
+    pub z: MatMut<'a, T, M>,
     /// `[B, L, E]`, overwritten: no gradient but the gated output once more, which costs nothing here
     /// and need not be kept since the value pass.
-    pub gated: &'a mut [T],
+    pub gated: M::Mut<'a, T>,
 }

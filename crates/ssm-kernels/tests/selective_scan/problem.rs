@@ -88,11 +88,11 @@ fn narrow<T: Real>(wide: &[T], cols: usize) -> Vec<T> {
     rows.flat_map(|row| row[MARGIN..MARGIN + cols].to_vec()).collect()
 }
 
-fn mat<T>(wide: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
+fn mat<T: Real>(wide: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
     Mat::columns(wide, rows, cols + 2 * MARGIN, MARGIN, cols)
 }
 
-fn mat_mut<T>(wide: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
+fn mat_mut<T: Real>(wide: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
     MatMut::columns(wide, rows, cols + 2 * MARGIN, MARGIN, cols)
 }
 
@@ -160,7 +160,7 @@ impl Problem {
             .directions
             .iter()
             .zip(&owned)
-            .map(|(inputs, [u, delta_raw, bc, a_log, d_skip, delta_bias])| Direction {
+            .map(|(inputs, [u, delta_raw, bc, a_log, d_skip, delta_bias])| Direction::<_> {
                 order: inputs.order,
                 u,
                 delta_raw,
@@ -189,7 +189,7 @@ impl Problem {
         let mut states = vec![T::NAN; states_len(self.shape, self.directions.len())];
         let mut scratch = dirty_scratch();
         self.with_args(|args| {
-            let kept = KeptMut { pre_gate: &mut pre_gate, states: &mut states };
+            let kept = KeptMut::<_> { pre_gate: &mut pre_gate, states: &mut states };
             run(args, Output { gated: &mut gated, kept: Some(kept) }, &mut scratch)?;
             run(args, Output { gated: &mut inferred, kept: None }, &mut scratch)
         })
@@ -221,7 +221,7 @@ impl Problem {
         }
         let mut directions: Vec<DirectionGrads<'_, T>> = owned
             .iter_mut()
-            .map(|[u, delta_raw, bc, a_log, d_skip, delta_bias]| DirectionGrads {
+            .map(|[u, delta_raw, bc, a_log, d_skip, delta_bias]| DirectionGrads::<_> {
                 u,
                 delta_raw,
                 bc: mat_mut(bc, self.rows(), 2 * states),
@@ -238,7 +238,7 @@ impl Problem {
             gated: &mut gated,
         };
         let grad_gated = convert(&self.grad_gated);
-        let kept = Kept { pre_gate: &values.pre_gate, states: &values.states };
+        let kept = Kept::<_> { pre_gate: &values.pre_gate, states: &values.states };
         self.with_args(|args| run(args, kept, &grad_gated, grads, &mut dirty_scratch()))
             .expect("fitting operands");
         let half = |bc: &[T], half: usize| {

@@ -50,7 +50,8 @@ pub(super) fn run(
         operands,
         index: 0,
         start,
-        kept,
+        pre_gate: kept.pre_gate,
+        states: kept.states,
         grad_gated,
         grads: &grads.directions.iter_mut().map(Outputs::new).collect::<Vec<_>>(),
         grad_z_stride: grads.z.row_stride,
@@ -95,14 +96,15 @@ impl<'a> Outputs<'a> {
 
 /// What all tasks of an image share.
 #[derive(Clone, Copy)]
-struct Image<'a> {
-    args: &'a Args<'a, f32>,
+struct Image<'a, 'o> {
+    args: &'a Args<'o, f32>,
     plan: &'a Plan,
     operands: Operands<'a>,
     index: usize,
     /// `[N, LANES]`, the states before the first token.
     start: &'a [f32],
-    kept: Kept<'a, f32>,
+    pre_gate: &'a [f32],
+    states: &'a [f32],
     grad_gated: &'a [f32],
     grads: &'a [Outputs<'a>],
     grad_z: Disjoint<'a, f32>,
@@ -130,15 +132,15 @@ impl<'a> Workspace<'a> {
 }
 
 /// Some neighbouring blocks of channels of one image, in all scan orders.
-struct Task<'a, 'b> {
-    image: Image<'a>,
+struct Task<'a, 'b, 'o> {
+    image: Image<'a, 'o>,
     blocks: Range<usize>,
     /// One for every [`GROUP`] blocks.
     sums: &'a mut [Sums<'b>],
     workspace: Workspace<'a>,
 }
 
-impl Kernel for Task<'_, '_> {
+impl Kernel for Task<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -156,7 +158,7 @@ impl Kernel for Task<'_, '_> {
     }
 }
 
-impl Task<'_, '_> {
+impl Task<'_, '_, '_> {
     /// Gradients of one group of blocks in a tile.
     #[inline(always)]
     fn group<S: Simd>(&mut self, simd: S, index: usize, tile: &Tile, group: usize) {

@@ -56,8 +56,8 @@ struct States<'a> {
 }
 
 /// Some neighbouring blocks of channels of one image, in all scan orders.
-struct Task<'a> {
-    args: &'a Args<'a, f32>,
+struct Task<'a, 'o> {
+    args: &'a Args<'o, f32>,
     plan: &'a Plan,
     operands: Operands<'a>,
     image: usize,
@@ -67,7 +67,7 @@ struct Task<'a> {
     states: States<'a>,
 }
 
-impl Kernel for Task<'_> {
+impl Kernel for Task<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -87,7 +87,7 @@ impl Kernel for Task<'_> {
     }
 }
 
-impl Task<'_> {
+impl Task<'_, '_> {
     #[inline(always)]
     fn tile<S: Simd, const T: usize>(&mut self, simd: S, index: usize, tile: &Tile, block: usize) {
         let (args, plan) = (self.args, self.plan);

@@ -38,7 +38,7 @@ struct States<'a, const T: usize> {
     grad_bc: &'a mut [[[[f32; LANES]; T]; 2]],
 }
 
-impl Task<'_, '_> {
+impl Task<'_, '_, '_> {
     #[inline(always)]
     pub(super) fn tile<S: Simd, const T: usize>(
         &mut self,
@@ -96,7 +96,7 @@ impl Task<'_, '_> {
     }
 }
 
-impl Image<'_> {
+impl Image<'_, '_> {
     /// `[N, LANES]`: the states of a block before a tile.
     #[inline(always)]
     fn states_before(&self, index: usize, tile: usize, block: usize) -> &[f32] {
@@ -104,7 +104,7 @@ impl Image<'_> {
             return self.start;
         };
         let at = self.plan.kept_states(index, self.index, last, block);
-        &self.kept.states[at..][..self.plan.state_len()]
+        &self.states[at..][..self.plan.state_len()]
     }
 
     /// Asks for what [`Image::load`] and [`Image::store`] will touch.
@@ -119,7 +119,7 @@ impl Image<'_> {
             Rows::new(self.args.z.data.as_ptr(), self.args.z.row_stride),
             activation(self.grads[index].u.address()),
             activation(self.grads[index].delta_raw.address()),
-            activation(self.kept.pre_gate.as_ptr()),
+            activation(self.pre_gate.as_ptr()),
             Rows::new(self.grad_z.address(), self.grad_z_stride),
             activation(self.gated.address()),
         ];
@@ -179,7 +179,7 @@ impl Image<'_> {
         if write_z {
             // silu'(z) = s + z s (1 - s)
             let slope = simd.fma(silu, simd.sub(simd.splat(1.0), gate), gate);
-            let pre_gate = simd.load_part(&self.kept.pre_gate[at..][..lanes]);
+            let pre_gate = simd.load_part(&self.pre_gate[at..][..lanes]);
             let grad = simd.mul(simd.mul(grad_gated, pre_gate), slope);
             // SAFETY: these are this task's channels of this task's image; the slice dies here.
             let grad_z = unsafe { self.grad_z.part(row * self.grad_z_stride + channel, lanes) };

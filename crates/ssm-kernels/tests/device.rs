@@ -1,0 +1,19 @@
+//! The operators of devices against the definitions, on every device at hand: the emulator's fast build in
+//! several schedules, its checked build on small shapes, and a GPU where there is one.
+#![cfg(feature = "device")]
+
+#[path = "device/add_rms_norm.rs"]
+mod add_rms_norm;
+#[path = "device/causal_conv1d.rs"]
+mod causal_conv1d;
+#[path = "device/framed.rs"]
+mod framed;
+#[path = "device/layer_norm_modulate.rs"]
+mod layer_norm_modulate;
+#[cfg(feature = "emulated")]
+#[path = "device/planted.rs"]
+mod planted;
+#[path = "device/selective_scan.rs"]
+mod selective_scan;
+#[path = "device/support.rs"]
+mod support;
