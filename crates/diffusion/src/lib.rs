@@ -81,7 +81,8 @@ pub use level::NoiseLevel;
 pub use noise::{NoiseSource, PhiloxNoise, draw_start_noise, draw_training_noise};
 pub use noise_schedule::{NoiseSchedule, NoiseScheduleKind};
 pub use objective::{
-    DecoderTerm, HybridLoss, LossBatch, LossTerms, Objective, ObjectiveKind, decoder_term,
+    DecoderTerm, HybridCoefficients, HybridLoss, LossBatch, LossCoefficients, LossTerms, Objective,
+    ObjectiveKind, decoder_term,
 };
 pub use prediction::{Mix, Prediction, PredictionKind};
 pub use real::Real;

@@ -1,6 +1,5 @@
 //! Memory of one pass through the network, allocated once and used again by every step.
 
-use crate::bidirectional_ssm::scan_shape;
 use crate::config::Skip;
 use crate::dis::Dis;
 use crate::embed::{EmbedSaved, EmbedScratch};
@@ -8,7 +7,22 @@ use crate::error::ModelError;
 use crate::final_layer::{FinalSaved, FinalScratch};
 use crate::net::{ActBuf, Allocator, WideBuf};
 use crate::ssm_block::{BlockSaved, BlockScratch};
+use serde::{Deserialize, Serialize};
 use ssm_kernels::{Backend, Buf, Host, KernelError, Ref, Storage};
+
+/// What the gradient pass makes again instead of reading what the value pass kept: memory against
+/// time. Results are the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recompute {
+    /// Nothing.
+    #[default]
+    None,
+    /// The scans of every block: their states are most of what is kept on a device.
+    Scan,
+    /// Every block from its input.
+    Block,
+}
 
 /// Intermediates of a value pass, and working memory of both passes, for one batch size.
 ///
@@ -17,7 +31,9 @@ use ssm_kernels::{Backend, Buf, Host, KernelError, Ref, Storage};
 #[derive(Debug)]
 pub struct Activations<B: Backend> {
     pub(crate) batch: usize,
+    /// Whether every block has hidden state and residual of its own: for training.
     pub(crate) keeps: bool,
+    pub(crate) recompute: Recompute,
     /// `[B]`; empty where the network is unconditional.
     pub(crate) labels: Buf<B, u32>,
     /// `[blocks + 1, B]`, where the input has drop-path factors.
@@ -72,11 +88,24 @@ impl<B: Backend> Activations<B> {
     /// # Errors
     /// [`ModelError::Kernel`] when a device has not so much memory.
     pub fn for_training(dis: &Dis<B>, batch: usize) -> Result<Self, ModelError> {
+        Self::for_training_with(dis, batch, Recompute::None)
+    }
+
+    /// As [`Activations::for_training`], with less memory and more time.
+    ///
+    /// # Errors
+    /// [`ModelError::Kernel`] when a device has not so much memory.
+    pub fn for_training_with(
+        dis: &Dis<B>,
+        batch: usize,
+        recompute: Recompute,
+    ) -> Result<Self, ModelError> {
         let new = Allocator { backend: dis.backend(), c: dis.config(), batch };
         let n = new.c.n_blocks();
-        let scan_states = new.backend.selective_scan_states_len(scan_shape(new.c, batch), 2);
-        let (scratch, backward) = (BlockScratch::for_training(&new)?, BackwardScratch::new(&new)?);
-        Ok(Self::new(&new, [n, n, n], scan_states, scratch, Some(backward))?)
+        let blocks = if recompute == Recompute::Block { 1 } else { n };
+        let scratch = BlockScratch::for_training(&new, recompute)?;
+        let backward = BackwardScratch::new(&new)?;
+        Ok(Self::new(&new, [blocks, n, n], recompute, scratch, Some(backward))?)
     }
 
     /// Memory for [`Dis::forward`] alone on `batch` images.
@@ -86,24 +115,27 @@ impl<B: Backend> Activations<B> {
     pub fn for_inference(dis: &Dis<B>, batch: usize) -> Result<Self, ModelError> {
         let new = Allocator { backend: dis.backend(), c: dis.config(), batch };
         let sizes = [1, new.c.n_in_blocks() + 2, 2];
-        Ok(Self::new(&new, sizes, 0, BlockScratch::for_inference(&new)?, None)?)
+        let scratch = BlockScratch::for_inference(&new)?;
+        Ok(Self::new(&new, sizes, Recompute::None, scratch, None)?)
     }
 
     fn new(
         new: &Allocator<'_, B>,
         [blocks, hidden, residual]: [usize; 3],
-        scan_states: usize,
+        recompute: Recompute,
         scratch: BlockScratch<B>,
         backward: Option<BackwardScratch<B>>,
     ) -> Result<Self, KernelError> {
         let c = new.c;
         // Shared buffers serve blocks with and without a skip.
-        let joins = |i| c.skip != Skip::None && (backward.is_none() || i > c.n_in_blocks());
-        let block = |i| BlockSaved::new(new, joins(i), scan_states);
+        let joins = |i| c.skip != Skip::None && (blocks == 1 || i > c.n_in_blocks());
+        let keeps_scan = backward.is_some() && recompute != Recompute::Scan;
+        let block = |i| BlockSaved::new(new, joins(i), keeps_scan);
         let blocks = (0..blocks).map(block).collect::<Result<_, _>>()?;
         Ok(Self {
             batch: new.batch,
             keeps: backward.is_some(),
+            recompute,
             labels: new.images(usize::from(c.is_conditional()))?,
             drop_path: new.images(c.n_blocks() + 1)?,
             embed: EmbedSaved::new(new)?,
@@ -129,7 +161,7 @@ impl<B: Backend> Activations<B> {
 
     /// Place of a block's buffers.
     pub(crate) fn saved_slot(&self, block: usize) -> usize {
-        if self.keeps { block } else { 0 }
+        if self.blocks.len() == 1 { 0 } else { block }
     }
 
     /// Place of a block's hidden state: in-blocks keep theirs, the others take turns.

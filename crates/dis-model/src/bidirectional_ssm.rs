@@ -16,6 +16,7 @@
 
 mod buffers;
 
+use buffers::ScanKept;
 pub(crate) use buffers::{SsmSaved, SsmScratch};
 
 use crate::config::DisConfig;
@@ -118,15 +119,31 @@ impl BidirectionalSsm {
             order.x_proj.forward(net, saved.u[i].mat(rows, e), saved.x_dbl[i].view_mut())?;
         }
         self.project_delta(net, &saved.x_dbl, &mut scratch.delta_raw)?;
-        let SsmSaved { xz, u, x_dbl, pre_gate, states } = saved;
+        let mut kept = saved.scan.take();
+        let scanned = self.scan(net, saved, kept.as_mut().filter(|_| keep), scratch);
+        saved.scan = kept;
+        scanned?;
+        self.out_proj.forward(net, scratch.gated.mat(rows, e), out.view_mut())
+    }
+
+    /// Value pass of both scans, from `scratch.delta_raw` to `scratch.gated`.
+    fn scan<B: Backend>(
+        &self,
+        net: &Net<'_, B>,
+        saved: &SsmSaved<B>,
+        kept: Option<&mut ScanKept<B>>,
+        scratch: &mut SsmScratch<B>,
+    ) -> Result<(), ModelError> {
         let SsmScratch { kernels, delta_raw, gated, .. } = scratch;
-        let directions = self.scan_directions(net, u, x_dbl, delta_raw);
-        let args = scan_args(net, &directions, xz);
-        let kept = keep
-            .then(|| scan::KeptMut { pre_gate: pre_gate.view_mut(), states: states.view_mut() });
+        let directions = self.scan_directions(net, &saved.u, &saved.x_dbl, delta_raw);
+        let args = scan_args(net, &directions, &saved.xz);
+        let kept = kept.map(|kept| scan::KeptMut {
+            pre_gate: kept.pre_gate.view_mut(),
+            states: kept.states.view_mut(),
+        });
         let output = scan::Output { gated: gated.view_mut(), kept };
         net.backend.selective_scan(&args, output, kernels)?;
-        self.out_proj.forward(net, gated.mat(rows, e), out.view_mut())
+        Ok(())
     }
 
     /// `grad_input` from `grad_out`, both `[B, L, D]`; adds the gradients of the parameters.
@@ -145,7 +162,18 @@ impl BidirectionalSsm {
         let grad_gated = scratch.grad_gated.mat_mut(rows, e);
         self.out_proj.backward_input(net, grad_out, Write::Overwrite, grad_gated)?;
         self.project_delta(net, &saved.x_dbl, &mut scratch.delta_raw)?;
-        self.backward_scan(net, saved, grads, scratch)?;
+        let mut rebuilt = scratch.scan.take();
+        let scanned = match &mut rebuilt {
+            Some(kept) => self.scan(net, saved, Some(kept), scratch),
+            None => Ok(()),
+        };
+        let kept = rebuilt.as_ref().or(saved.scan.as_ref());
+        let result = scanned.and_then(|()| match kept {
+            Some(kept) => self.backward_scan(net, saved, kept, grads, scratch),
+            None => Err(ModelError::input("activations", "for inference", "for training")),
+        });
+        scratch.scan = rebuilt;
+        result?;
         self.out_proj.backward_params(net, scratch.gated.mat(rows, e), grad_out, grads)?;
         for i in 0..2 {
             self.backward_projections(net, saved, grads, scratch, i)?;
@@ -176,6 +204,7 @@ impl BidirectionalSsm {
         &self,
         net: &Net<'_, B>,
         saved: &SsmSaved<B>,
+        kept: &ScanKept<B>,
         grads: &mut Mut<'_, B, B::Wide>,
         scratch: &mut SsmScratch<B>,
     ) -> Result<(), ModelError> {
@@ -187,6 +216,7 @@ impl BidirectionalSsm {
             kernels,
             delta_raw,
             gated,
+            scan: _,
             grad_gated,
             grad_xz,
             grad_u: [u0, u1],
@@ -209,7 +239,7 @@ impl BidirectionalSsm {
         let grads = scan::Grads { directions: &mut *directions, z, gated: gated.view_mut() };
         let operands = self.scan_directions(net, &saved.u, &saved.x_dbl, delta_raw);
         let args = scan_args(net, &operands, &saved.xz);
-        let kept = scan::Kept { pre_gate: saved.pre_gate.view(), states: saved.states.view() };
+        let kept = scan::Kept { pre_gate: kept.pre_gate.view(), states: kept.states.view() };
         net.backend.selective_scan_backward(&args, kept, grad_gated.view(), grads, kernels)?;
         Ok(())
     }

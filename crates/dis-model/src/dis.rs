@@ -6,7 +6,7 @@
 //! # Source
 //! DiS, arXiv 2402.05608, figure 2.
 
-use crate::activations::Activations;
+use crate::activations::{Activations, Recompute};
 use crate::config::{DisConfig, Skip};
 use crate::embed::{Embed, EmbedGrads};
 use crate::error::ModelError;
@@ -120,8 +120,9 @@ impl<B: Backend> Dis<B> {
         self.upload(input, activations)?;
         let (x, labels) = (input.x.reborrow(), &activations.labels);
         self.embed.forward(net, x, input.timesteps, labels, &mut activations.embed)?;
+        let keep = activations.keeps && activations.recompute == Recompute::None;
         for i in 0..self.blocks.len() {
-            self.forward_block(net, input.drop_path.is_some(), activations, i)?;
+            self.forward_block(net, input.drop_path.is_some(), activations, i, keep)?;
         }
         let last = self.blocks.len() - 1;
         let hidden = activations.hidden_slot(last, self.config.n_in_blocks());
@@ -156,9 +157,9 @@ impl<B: Backend> Dis<B> {
         drops: bool,
         activations: &mut Activations<B>,
         i: usize,
+        keep: bool,
     ) -> Result<(), ModelError> {
         let half = self.config.n_in_blocks();
-        let keep = activations.keeps;
         let saved = activations.saved_slot(i);
         // Taking the outputs out of their slots leaves the inputs free to be borrowed.
         let out_slot = activations.hidden_slot(i, half);
@@ -228,19 +229,41 @@ impl<B: Backend> Dis<B> {
         mut grads: Mut<'_, B, B::Wide>,
         mut grad_x: Option<Mut<'_, B, B::Wide>>,
     ) -> Result<(), ModelError> {
-        let Activations { embed, blocks, hidden, residual, head, scratch, backward, .. } =
-            activations;
-        let (labels, factors) = (&activations.labels, &activations.drop_path);
-        let drop_path = |addition| drops.then(|| drop_path(net, factors, addition));
-        let Some(travelling) = backward else {
-            return Err(ModelError::input("activations", "for inference", "for training"));
+        self.backward_head(net, drops, activations, grad_output, &mut grads)?;
+        for i in (0..self.blocks.len()).rev() {
+            if activations.recompute == Recompute::Block {
+                self.forward_block(net, drops, activations, i, true)?;
+            }
+            self.backward_block(net, drops, activations, i, &mut grads)?;
+        }
+        let Activations { labels, embed, backward, .. } = activations;
+        let travelling = backward.as_mut().ok_or_else(for_inference)?;
+        let embed_grads = EmbedGrads {
+            tokens: &travelling.hidden,
+            condition: &mut travelling.condition,
+            params: grads.reborrow(),
+            x: grad_x.as_mut().map(ViewMut::reborrow),
         };
+        self.embed.backward(net, labels, embed, &mut travelling.embed, embed_grads)
+    }
+
+    fn backward_head(
+        &self,
+        net: &Net<'_, B>,
+        drops: bool,
+        activations: &mut Activations<B>,
+        grad_output: Ref<'_, B, B::Wide>,
+        grads: &mut Mut<'_, B, B::Wide>,
+    ) -> Result<(), ModelError> {
+        let Activations { embed, hidden, residual, head, backward, drop_path: factors, .. } =
+            activations;
+        let travelling = backward.as_mut().ok_or_else(for_inference)?;
         self.backend.fill_zero(travelling.condition.view_mut())?;
         let last = self.blocks.len() - 1;
         let head_input = FinalInput {
             hidden: &hidden[last],
             residual: &residual[last],
-            drop_path: drop_path(last + 1),
+            drop_path: drops.then(|| drop_path(net, factors, last + 1)),
             condition: &embed.condition,
         };
         let head_grads = FinalGrads {
@@ -250,36 +273,40 @@ impl<B: Backend> Dis<B> {
             params: grads.reborrow(),
         };
         let head_scratch = &mut travelling.head;
-        self.head.backward(net, &head_input, head, grad_output, head_scratch, head_grads)?;
-        for i in (0..self.blocks.len()).rev() {
-            if let Some(grad_skip) = travelling.skips.get(i) {
-                self.backend.add_assign(travelling.hidden.view_mut(), grad_skip.view())?;
-            }
-            let skip = self.skip_of(i);
-            let block_input = BlockInput {
-                hidden: if i == 0 { &embed.tokens } else { &hidden[i - 1] },
-                skip: skip.map(|shallow| &hidden[shallow]),
-                residual: (i > 0).then(|| &residual[i - 1]),
-                drop_path: drop_path(i),
-                condition: &embed.condition,
-            };
-            let block_grads = BlockGrads {
-                hidden: &mut travelling.hidden,
-                residual: &mut travelling.residual,
-                skip: skip.map(|shallow| &mut travelling.skips[shallow]),
-                condition: &mut travelling.condition,
-                params: grads.reborrow(),
-            };
-            let (residual, saved) = (&residual[i], &blocks[i]);
-            self.blocks[i].backward(net, &block_input, residual, saved, scratch, block_grads)?;
+        self.head.backward(net, &head_input, head, grad_output, head_scratch, head_grads)
+    }
+
+    fn backward_block(
+        &self,
+        net: &Net<'_, B>,
+        drops: bool,
+        activations: &mut Activations<B>,
+        i: usize,
+        grads: &mut Mut<'_, B, B::Wide>,
+    ) -> Result<(), ModelError> {
+        let saved = activations.saved_slot(i);
+        let Activations { embed, blocks, hidden, residual, scratch, backward, .. } = activations;
+        let travelling = backward.as_mut().ok_or_else(for_inference)?;
+        if let Some(grad_skip) = travelling.skips.get(i) {
+            self.backend.add_assign(travelling.hidden.view_mut(), grad_skip.view())?;
         }
-        let embed_grads = EmbedGrads {
-            tokens: &travelling.hidden,
+        let skip = self.skip_of(i);
+        let block_input = BlockInput {
+            hidden: if i == 0 { &embed.tokens } else { &hidden[i - 1] },
+            skip: skip.map(|shallow| &hidden[shallow]),
+            residual: (i > 0).then(|| &residual[i - 1]),
+            drop_path: drops.then(|| drop_path(net, &activations.drop_path, i)),
+            condition: &embed.condition,
+        };
+        let block_grads = BlockGrads {
+            hidden: &mut travelling.hidden,
+            residual: &mut travelling.residual,
+            skip: skip.map(|shallow| &mut travelling.skips[shallow]),
             condition: &mut travelling.condition,
             params: grads.reborrow(),
-            x: grad_x.as_mut().map(ViewMut::reborrow),
         };
-        self.embed.backward(net, labels, embed, &mut travelling.embed, embed_grads)
+        let (residual, saved) = (&residual[i], &blocks[saved]);
+        self.blocks[i].backward(net, &block_input, residual, saved, scratch, block_grads)
     }
 
     /// The in-block whose output joins block `i`.
@@ -330,6 +357,10 @@ impl<B: Backend> Dis<B> {
             None => Ok(()),
         }
     }
+}
+
+fn for_inference() -> ModelError {
+    ModelError::input("activations", "for inference", "for training")
 }
 
 /// Drop-path factors of one addition, `[B]`.

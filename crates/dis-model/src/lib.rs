@@ -27,7 +27,7 @@ mod params;
 mod ssm_block;
 pub mod weights;
 
-pub use activations::Activations;
+pub use activations::{Activations, Recompute};
 pub use config::{Conditioning, DisConfig, DisPreset, Skip};
 pub use dis::{Dis, Input};
 pub use error::ModelError;

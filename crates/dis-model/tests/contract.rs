@@ -5,7 +5,7 @@ mod support;
 
 use dis_model::{
     Activations, Conditioning, Dis, DisConfig, DisPreset, Input, ModelError, ParamLayout, Params,
-    Skip,
+    Recompute, Skip,
 };
 use ssm_kernels::{Cpu, HostBackend, Real, Reference};
 use support::production::{rounded, run};
@@ -113,6 +113,29 @@ fn step<B: HostBackend>(
     dis.backward(Params::host(params), input, activations, &probe, grads, Some(&mut grad_x))
         .unwrap();
     grad_x
+}
+
+fn recomputing_changes_no_bit<B: HostBackend>() {
+    for config in every_kind() {
+        let operands = Operands::new(&config, 2);
+        let network = Network::<B>::new(config);
+        let [kept, scans, blocks] =
+            [Recompute::None, Recompute::Scan, Recompute::Block].map(|recompute| {
+                let mut activations =
+                    Activations::for_training_with(&network.dis, 2, recompute).unwrap();
+                let mut grads = vec![B::Elem::ZERO; network.params.len()];
+                let grad_x = step(&network, &operands.input(), &mut activations, &mut grads);
+                (activations.output().to_vec(), grad_x, grads)
+            });
+        assert!(kept == scans, "scans: {:?}", network.dis.config());
+        assert!(kept == blocks, "blocks: {:?}", network.dis.config());
+    }
+}
+
+#[test]
+fn what_is_made_again_has_the_bits_of_what_is_kept() {
+    recomputing_changes_no_bit::<Reference<f64>>();
+    recomputing_changes_no_bit::<Cpu>();
 }
 
 fn used_memory_is_as_good_as_new<B: HostBackend>() {

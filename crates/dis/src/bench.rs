@@ -1,9 +1,10 @@
 //! `dis bench`: how fast a network runs here, and where the time goes.
 
+mod device;
 mod measure;
 mod report;
 
-use crate::doctor::available_memory;
+use crate::device::{ComputeArgs, OpenDevice};
 use crate::exit::{self, Failure};
 use crate::info::plan::{self, Pass};
 use crate::info::target::{self, Sizes, Target};
@@ -22,6 +23,7 @@ Examples:
   dis bench S-384 --image-size 64 --classes 1000 --batch 2
   dis bench S/2 --precision bf16           what shorter numbers bring
   dis bench S/2 --threads 1                what the other cores bring
+  dis bench S/2 --device cuda --batch 256  the same on an NVIDIA GPU
   DIS_CPU_ISA=avx2 dis bench S/2           what the wider vectors bring
 
 Weights and images are made up: the time depends on sizes alone. First the ceilings of
@@ -33,6 +35,9 @@ Then the rounds are timed; a few more, with a clock around every operator, give 
                     in training; `dis info` shows the count
   other             what stands between the operators: additions, copies, the loss
   page faults       memory touched for the first time; a steady state has next to none
+
+On a GPU there are no ceilings and no parts: the total alone is measured, from an idle
+device to one that has finished. A training step leaves the loss out there.
 
 Give it a quiet machine: what else runs shows as a gap between median and min.";
 
@@ -55,9 +60,8 @@ pub(crate) struct Args {
     /// Rounds to time, after two that are not
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     rounds: u16,
-    /// Operands of matrix products, in value passes
-    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
-    precision: PrecisionArg,
+    #[command(flatten)]
+    compute: ComputeArgs,
     #[command(flatten)]
     threads: Threads,
     /// Print JSON
@@ -70,35 +74,48 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
     let target = target::resolve(&args.model, args.sizes, None)?;
     let pass = if args.train { Pass::Training } else { Pass::Inference };
-    check_memory(&target, pass, args.batch)?;
     if args.train {
-        args.precision.require_f32("a training step")?;
+        args.compute.require_f32_on_cpu("a training step on the CPU")?;
     }
-    args.precision.warn_without_units();
-    let measure = match args.precision {
-        PrecisionArg::F32 => measure::measure::<Cpu>,
-        PrecisionArg::Bf16 => measure::measure::<CpuBf16>,
-    };
-    let measured = measure(&target.config, pass, args.batch.into(), args.rounds.into())?;
-    let precision = args.precision.name();
-    let text = if args.json {
-        format!("{:#}\n", report::as_json(&target, &measured, precision))
+    let device = args.compute.open()?;
+    check_memory(&target, pass, args.batch, &device)?;
+    let (images, rounds) = (args.batch.into(), args.rounds.into());
+    let text = if device.is_cpu() {
+        let precision = device.precision();
+        let measure = match precision {
+            PrecisionArg::F32 => measure::measure::<Cpu>,
+            PrecisionArg::Bf16 => measure::measure::<CpuBf16>,
+        };
+        let measured = measure(&target.config, pass, images, rounds)?;
+        match args.json {
+            true => format!("{:#}\n", report::as_json(&target, &measured, precision.name())),
+            false => report::page(&target, &measured, precision.name())?,
+        }
     } else {
-        report::page(&target, &measured, precision)?
+        let measured = device::measure(&target.config, pass, images, rounds, &device)?;
+        match args.json {
+            true => format!("{:#}\n", device::as_json(&target, &measured, &device)),
+            false => device::page(&target, &measured, &device)?,
+        }
     };
     exit::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Refuses what would be killed half-way.
-fn check_memory(target: &Target, pass: Pass, images: u16) -> Result<(), Failure> {
-    let Some(available) = available_memory() else { return Ok(()) };
-    let c = &target.config;
+fn check_memory(
+    target: &Target,
+    pass: Pass,
+    images: u16,
+    device: &OpenDevice,
+) -> Result<(), Failure> {
+    let Some(available) = device.free_memory() else { return Ok(()) };
+    let (c, place) = (&target.config, device.place());
     let arenas = match pass {
-        Pass::Inference => plan::weight_bytes(c),
-        Pass::Training => plan::state_bytes(c),
+        Pass::Inference => plan::loaded_bytes(c, place),
+        Pass::Training => plan::state_bytes(c, place),
     };
-    let needed = arenas + u64::from(images) * plan::activation_bytes(c, pass);
+    let needed = arenas + u64::from(images) * plan::activation_bytes(c, pass, place);
     if needed <= available {
         return Ok(());
     }

@@ -1,10 +1,12 @@
 //! `dis doctor`: what this machine can do.
 
+mod gpus;
 mod machine;
 mod measure;
 
 pub(crate) use machine::{available_memory, processor};
 
+use crate::device::DeviceArg;
 use crate::exit;
 use crate::info::units::bytes;
 use anyhow::{Context, Result};
@@ -29,21 +31,29 @@ Measures for about a second: a product of matrices of the shape that dominates D
 (2056 tokens, 384 to 1536 channels, f32) and a copy in memory. A quiet machine gives
 steadier numbers.
 
+With --device it ends with exit code 74 where that GPU does not work.
+
+  dis doctor --device cuda:1         the second GPU
   DIS_CPU_ISA=avx2 dis doctor        the same with another instruction set
   RAYON_NUM_THREADS=1 dis doctor     the same on one thread";
 
-/// Show what this machine can do: instruction set, threads, memory, disk, measured speed.
+/// Show what this machine can do: instruction set, threads, memory, disk, GPUs, measured speed.
 ///
 /// Put its output into every report of a problem.
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// A GPU that has to work, such as cuda or cuda:1; without it all GPUs are listed
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceArg>,
+}
 
 /// Runs the command.
-pub(crate) fn run(_args: Args) -> Result<ExitCode> {
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let gpus = gpus::look(args.device)?;
     let machine = Machine::look();
     let speed = Speed::measure().context("measuring the speed of products")?;
-    let mut out = page(&machine, &speed)?;
+    let mut out = page(&machine, &gpus, &speed)?;
     let warnings = warnings(&machine, &speed);
     for warning in &warnings {
         writeln!(out, "warning: {warning}")?;
@@ -55,11 +65,11 @@ pub(crate) fn run(_args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(machine: &Machine, speed: &Speed) -> Result<String> {
+fn page(machine: &Machine, gpus: &[String], speed: &Speed) -> Result<String> {
     let mut out = String::new();
     let mut row = |title: &str, text: String| writeln!(out, "{title:<14}{text}");
     let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
-    row("dis", format!("{}, {build}, CPU only", env!("CARGO_PKG_VERSION")))?;
+    row("dis", format!("{}, {build}, {}", env!("CARGO_PKG_VERSION"), gpus::KIND_OF_BUILD))?;
     row("system", machine.system.clone())?;
     row("processor", machine.processor.clone())?;
     row("features", machine.features.join(" "))?;
@@ -81,6 +91,9 @@ fn page(machine: &Machine, speed: &Speed) -> Result<String> {
     }
     let files = machine.open_files.map_or("no limit".to_string(), |n| n.to_string());
     row("open files", files)?;
+    for (i, gpu) in gpus.iter().enumerate() {
+        row(if i == 0 { "GPUs" } else { "" }, gpu.clone())?;
+    }
     let (gemm, copy) = (speed.gemm_gflops, speed.copy_gbytes);
     let per_thread = gemm / threads as f64;
     row("products", format!("{gemm:.0} GFLOP/s, {per_thread:.0} a thread"))?;

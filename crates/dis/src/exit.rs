@@ -7,7 +7,7 @@
 //! | 65 | bad data | an input file that is missing, cut short or not what the network expects |
 //! | 70 | bug | a panic on any thread; never the user's fault |
 //! | 73 | run directory in use | another process holds `run.lock` |
-//! | 74 | reading or writing failed | disk full, directory not writable |
+//! | 74 | the system refused | disk full, directory not writable, no GPU or no memory left on it |
 //! | 75 | checkpoint saved after a signal | run the same command again |
 //! | 76 | halted | a loss or gradient that is not finite |
 //!
@@ -17,6 +17,7 @@
 use data::DataError;
 use diffusion::DiffusionError;
 use dis_model::ModelError;
+use ssm_kernels::KernelError;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -37,7 +38,7 @@ Exit codes:
   65  bad data: an input file is missing, damaged or not what the network expects
   70  a bug in dis
   73  the run directory is in use by another process
-  74  reading or writing failed: disk full, directory not writable
+  74  the system refused: disk full, directory not writable, no GPU or no memory left on it
   75  checkpoint saved after a signal: run the same command again
   76  halted on a loss or gradient that is not finite";
 
@@ -113,6 +114,14 @@ fn code_of_io(error: &io::Error) -> u8 {
     }
 }
 
+/// Code of an operator's error: a device that fails is the system's fault, the rest are bugs.
+fn code_of_kernel(error: &KernelError) -> u8 {
+    match error {
+        KernelError::Device { .. } => code::IO,
+        _ => code::BUG,
+    }
+}
+
 /// Code of one error, by its type.
 fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
     macro_rules! one_of {
@@ -124,6 +133,12 @@ fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.code);
+    }
+    if let Some(error) = error.downcast_ref::<KernelError>() {
+        return Some(code_of_kernel(error));
+    }
+    if let Some(ModelError::Kernel(error)) = error.downcast_ref() {
+        return Some(code_of_kernel(error));
     }
     one_of!(ModelError, DataError, DiffusionError, CheckpointError, ConfigError, DatasetError);
     one_of!(EventError, MetricsError, RunDirError, StepError, TrainError);

@@ -2,18 +2,18 @@
 
 mod inputs;
 
+use crate::device::{ComputeArgs, DeviceArg, Job, OpenDevice};
 use crate::doctor::available_memory;
 use crate::exit::{self, Failure};
-use crate::info::plan::{self, Pass};
+use crate::info::plan::{self, Pass, Place};
 use crate::info::{describe, units};
 use crate::load::{self, Partial, View, Weights};
-use crate::precision::PrecisionArg;
+use crate::network::{Condition, Loaded, Rounds};
 use crate::threads::Threads;
 use anyhow::{Context, Result};
-use dis_model::{Activations, Dis, Input, Params};
 use inputs::Inputs;
 use safetensors::tensor::Dtype;
-use ssm_kernels::{Cpu, CpuBf16, HostBackend, InstructionSet, Real, Reference};
+use ssm_kernels::{Backend, Real, Reference};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,7 +34,8 @@ Outputs:
 Examples:
   dis forward --weights ema.safetensors --inputs in.safetensors --out out.safetensors
   dis forward … --prefix model.        where a file holds several sets of weights
-  dis forward … --backend reference    plain loops in f64: the definition; writes f64";
+  dis forward … --backend reference    plain loops in f64: the definition; writes f64
+  dis forward … --device cuda --precision f32    for comparing a GPU with the CPU";
 
 /// Run a network once, and its gradient pass where a gradient is given.
 ///
@@ -52,15 +53,14 @@ pub(crate) struct Args {
     /// File to write; replaced if it exists
     #[arg(long, value_name = "O.safetensors")]
     out: PathBuf,
-    /// Who computes
-    #[arg(long, value_enum, default_value_t = BackendName::Cpu)]
-    backend: BackendName,
+    /// Who computes [default: the fast path of the device]
+    #[arg(long, value_enum)]
+    backend: Option<BackendName>,
     /// What stands before the names of the weights, such as `ema.` [default: nothing, or `ema.`]
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
-    /// Operands of matrix products, without gradients
-    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
-    precision: PrecisionArg,
+    #[command(flatten)]
+    compute: ComputeArgs,
     #[command(flatten)]
     threads: Threads,
 }
@@ -86,30 +86,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         None => Weights::open(&args.weights, None)?,
     };
     let inputs = Inputs::open(&args.inputs, &weights.config)?;
-    check_memory(&weights, &inputs, args.backend)?;
-    if args.backend == BackendName::Reference {
-        args.precision.require_f32("the reference")?;
-    }
-    if inputs.grad_out.is_some() {
-        args.precision.require_f32("a gradient pass")?;
-    }
-    args.precision.warn_without_units();
+    let computer = Computer::open(&args, &inputs)?;
+    computer.check_memory(&weights, &inputs)?;
     let start = Instant::now();
     let partial = Partial::create(&args.out)?;
-    let found = match (args.backend, args.precision) {
-        (BackendName::Cpu, PrecisionArg::F32) => pass::<Cpu>(&weights, &inputs, &partial)?,
-        (BackendName::Cpu, PrecisionArg::Bf16) => pass::<CpuBf16>(&weights, &inputs, &partial)?,
-        (BackendName::Reference, _) => pass::<Reference<f64>>(&weights, &inputs, &partial)?,
+    let work = Work { weights: &weights, inputs: &inputs, partial: &partial };
+    let found = match &computer {
+        Computer::Reference => work.pass(Reference::<f64>::default())?,
+        Computer::Device(device) => device.run(work)?,
     };
     let seconds = start.elapsed().as_secs_f64();
     let length = partial.complete()?;
-    let backend = match args.backend {
-        BackendName::Cpu => {
-            let threads = rayon::current_num_threads();
-            format!("cpu, {}, {threads} threads", InstructionSet::current().name())
-        }
-        BackendName::Reference => "reference, f64".into(),
-    };
+    let backend = computer.describe();
     exit::print(&format!(
         "weights  {}: {}\nnetwork  {}\ninputs   {}: {} images\nbackend  {backend}, {seconds:.3} s\n\
          {found}wrote    {}, {}\n",
@@ -124,24 +112,69 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses what would be killed half-way.
-fn check_memory(weights: &Weights, inputs: &Inputs, backend: BackendName) -> Result<(), Failure> {
-    let Some(available) = available_memory() else { return Ok(()) };
-    let wide = if backend == BackendName::Reference { 2 } else { 1 };
-    let (pass, arenas) = match inputs.grad_out {
-        Some(_) => (Pass::Training, 2),
-        None => (Pass::Inference, 1),
-    };
-    let c = &weights.config;
-    let activations = inputs.batch as u64 * plan::activation_bytes(c, pass);
-    let needed = wide * (activations + arenas * plan::weight_bytes(c));
-    if needed <= available {
-        return Ok(());
+/// Who computes.
+enum Computer {
+    Reference,
+    Device(OpenDevice),
+}
+
+impl Computer {
+    /// The computer of the flags, where they agree with each other and with the inputs.
+    fn open(args: &Args, inputs: &Inputs) -> Result<Self, Failure> {
+        let device = args.compute.device();
+        match args.backend {
+            Some(backend) if device != DeviceArg::Cpu => {
+                let name = match backend {
+                    BackendName::Cpu => "cpu",
+                    BackendName::Reference => "reference",
+                };
+                let message = format!("--backend {name} computes on the CPU, not on {device}");
+                Err(Failure::usage(message).help("leave --backend or --device out"))
+            }
+            Some(BackendName::Reference) => {
+                args.compute.require_f32_on_cpu("the reference")?;
+                Ok(Self::Reference)
+            }
+            _ => {
+                if inputs.grad_out.is_some() {
+                    args.compute.require_f32_on_cpu("a gradient pass")?;
+                }
+                Ok(Self::Device(args.compute.open()?))
+            }
+        }
     }
-    let (needed, available) = (units::bytes(needed), units::bytes(available));
-    let message =
-        format!("{} images need about {needed} of memory, and {available} are free", inputs.batch);
-    Err(Failure::usage(message).help("give fewer images at a time"))
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Reference => "reference, f64".into(),
+            Self::Device(device) if device.is_cpu() => device.describe(),
+            Self::Device(device) => device.record(),
+        }
+    }
+
+    /// Refuses what would be killed half-way.
+    fn check_memory(&self, weights: &Weights, inputs: &Inputs) -> Result<(), Failure> {
+        let (place, wide, available) = match self {
+            Self::Reference => (Place::Cpu, 2, available_memory()),
+            Self::Device(device) => (device.place(), 1, device.free_memory()),
+        };
+        let Some(available) = available else { return Ok(()) };
+        let (pass, gradients) = match inputs.grad_out {
+            Some(_) => (Pass::Training, plan::weight_bytes(&weights.config)),
+            None => (Pass::Inference, 0),
+        };
+        let c = &weights.config;
+        let activations = inputs.batch as u64 * plan::activation_bytes(c, pass, place);
+        let needed = wide * (activations + plan::loaded_bytes(c, place) + gradients);
+        if needed <= available {
+            return Ok(());
+        }
+        let (needed, available) = (units::bytes(needed), units::bytes(available));
+        let images = inputs.batch;
+        let message =
+            format!("{images} images need about {needed} of memory, and {available} are free");
+        Err(Failure::usage(message).help("give fewer images at a time"))
+    }
 }
 
 /// Elements that can stand in a file.
@@ -157,52 +190,67 @@ impl Stored for f64 {
     const DTYPE: Dtype = Dtype::F64;
 }
 
-/// Runs one pass and writes its results. Returns what there is to say about them.
-fn pass<B: HostBackend<Elem: Stored>>(
-    weights: &Weights,
-    inputs: &Inputs,
-    partial: &Partial,
-) -> Result<String> {
-    let convert = |values: &[f64]| values.iter().map(|&v| B::Elem::from_f64(v)).collect::<Vec<_>>();
-    let params: Vec<B::Elem> =
-        weights.params.iter().map(|&p| B::Elem::from_f64(f64::from(p))).collect();
-    let x = convert(&inputs.x);
-    let dis = Dis::<B>::new(weights.config.clone())?;
-    let (timesteps, labels) = (inputs.t.as_slice(), inputs.y.as_deref());
-    let input = Input::<B::Elem> { x: &x, timesteps, labels, drop_path: None };
-    let mut activations = match inputs.grad_out {
-        Some(_) => Activations::for_training(&dis, inputs.batch)?,
-        None => Activations::for_inference(&dis, inputs.batch)?,
-    };
-    let arena = Params::host(&params);
-    dis.forward(arena, &input, &mut activations).context("value pass")?;
-    let c = &weights.config;
-    let side = c.image_size;
-    let out_shape = [inputs.batch, c.output_channels(), side, side];
-    let out = activations.output().to_vec();
-    let mut found = format!("out      {}\n", statistics(&out));
-    let mut views: Vec<View<'_>> =
-        vec![("out", &out_shape, B::Elem::DTYPE, bytemuck::cast_slice(&out))];
+/// One pass, whose results are written to a file.
+struct Work<'a> {
+    weights: &'a Weights,
+    inputs: &'a Inputs,
+    partial: &'a Partial,
+}
 
-    let Some(grad_out) = &inputs.grad_out else {
-        load::write_views(partial.path(), views.into_iter())?;
-        return Ok(found);
-    };
-    let mut grads = vec![B::Elem::ZERO; params.len()];
-    let mut grad_x = vec![B::Elem::ZERO; x.len()];
-    let grad_out = convert(grad_out);
-    dis.backward(arena, &input, &mut activations, &grad_out, &mut grads, Some(&mut grad_x))
-        .context("gradient pass")?;
-    found += &format!("grad.x   {}\ngrad.*   {}\n", statistics(&grad_x), statistics(&grads));
-    let x_shape = [inputs.batch, c.channels, side, side];
-    views.push(("grad.x", &x_shape, B::Elem::DTYPE, bytemuck::cast_slice(&grad_x)));
-    let names: Vec<String> = dis.layout().iter().map(|p| format!("grad.{}", p.name)).collect();
-    views.extend(dis.layout().iter().zip(&names).map(|(param, name)| {
-        let bytes = bytemuck::cast_slice(&grads[param.range.clone()]);
-        (name.as_str(), param.shape.as_slice(), B::Elem::DTYPE, bytes)
-    }));
-    load::write_views(partial.path(), views.into_iter())?;
-    Ok(found)
+impl Job for Work<'_> {
+    type Output = String;
+
+    fn on<B>(self, backend: B) -> Result<String>
+    where
+        B: Backend<Wide = f32>,
+        B::Act: Rounds<f32>,
+    {
+        self.pass(backend)
+    }
+}
+
+impl Work<'_> {
+    /// Runs the pass. Returns what there is to say about its results.
+    fn pass<B>(&self, backend: B) -> Result<String>
+    where
+        B: Backend<Wide: Stored>,
+        B::Act: Rounds<B::Wide>,
+    {
+        let (weights, inputs, c) = (self.weights, self.inputs, &self.weights.config);
+        let convert =
+            |values: &[f64]| values.iter().map(|&v| B::Wide::from_f64(v)).collect::<Vec<_>>();
+        let params: Vec<B::Wide> =
+            weights.params.iter().map(|&p| B::Wide::from_f64(f64::from(p))).collect();
+        let pass = if inputs.grad_out.is_some() { Pass::Training } else { Pass::Inference };
+        let mut network = Loaded::new(backend, c.clone(), &params, pass)?;
+        let condition = Condition { timesteps: &inputs.t, labels: inputs.y.as_deref() };
+        network.put(&convert(&inputs.x), inputs.batch)?;
+        network.forward(condition).context("value pass")?;
+        let out = network.output().context("value pass")?.to_vec();
+        let side = c.image_size;
+        let out_shape = [inputs.batch, c.output_channels(), side, side];
+        let mut found = format!("out      {}\n", statistics(&out));
+        let mut views: Vec<View<'_>> =
+            vec![("out", &out_shape, B::Wide::DTYPE, bytemuck::cast_slice(&out))];
+
+        let Some(grad_out) = &inputs.grad_out else {
+            load::write_views(self.partial.path(), views.into_iter())?;
+            return Ok(found);
+        };
+        let grads = network.gradients(condition, &convert(grad_out)).context("gradient pass")?;
+        let [of_x, of_params] = [&grads.x, &grads.params].map(|grads| statistics(grads));
+        found += &format!("grad.x   {of_x}\ngrad.*   {of_params}\n");
+        let x_shape = [inputs.batch, c.channels, side, side];
+        views.push(("grad.x", &x_shape, B::Wide::DTYPE, bytemuck::cast_slice(&grads.x)));
+        let layout = network.layout();
+        let names: Vec<String> = layout.iter().map(|p| format!("grad.{}", p.name)).collect();
+        views.extend(layout.iter().zip(&names).map(|(param, name)| {
+            let bytes = bytemuck::cast_slice(&grads.params[param.range.clone()]);
+            (name.as_str(), param.shape.as_slice(), B::Wide::DTYPE, bytes)
+        }));
+        load::write_views(self.partial.path(), views.into_iter())?;
+        Ok(found)
+    }
 }
 
 /// Mean, norm and largest magnitude.

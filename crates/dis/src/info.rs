@@ -1,15 +1,17 @@
 //! `dis info`: what a network costs, before anything is allocated.
 
 pub(crate) mod plan;
+mod room;
 pub(crate) mod target;
 pub(crate) mod units;
 
-use crate::doctor::available_memory;
+use crate::device::ComputeArgs;
 use crate::exit;
 use crate::load::Which;
 use anyhow::Result;
 use dis_model::{DisConfig, DisPreset, ParamLayout, counts};
-use plan::Pass;
+use plan::{Pass, Place};
+use room::Room;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ Examples:
   dis info H/2 --channels 4 --classes 1000    256 px ImageNet: 32x32x4 latents
   dis info configs/quickstart.toml            the network of an experiment
   dis info ema.safetensors --json             the network of a file of weights
+  dis info H/2 --device cuda                  how many images fit on a GPU, and what takes the room
+  dis info --device cuda                      the same for all sizes
 
 A FLOP is one addition, multiplication or exponential. Counted are the matrix
 products, convolutions and scans of one value pass of one image. The paper's own
@@ -52,6 +56,8 @@ pub(crate) struct Args {
     /// Which weights of a file that holds several [default: ema, where there are several]
     #[arg(long, value_enum)]
     key: Option<Which>,
+    #[command(flatten)]
+    compute: ComputeArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,19 +65,26 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    args.compute.require_f32_on_cpu("training on the CPU")?;
+    let room = Room::look(args.compute);
     let text = match &args.target {
         Some(text) => {
             let target = target::resolve(text, args.sizes, args.key)?;
-            if args.json { format!("{:#}\n", as_json(&target)) } else { page(&target)? }
+            if args.json {
+                format!("{:#}\n", as_json(&target, &room))
+            } else {
+                page(&target, &room)?
+            }
         }
         None => {
             let targets =
                 DisPreset::ALL.into_iter().map(|preset| target::preset(preset, args.sizes));
             let targets = targets.collect::<Result<Vec<_>>>()?;
             if args.json {
-                format!("{:#}\n", Value::Array(targets.iter().map(as_json).collect()))
+                let all = targets.iter().map(|target| as_json(target, &room)).collect();
+                format!("{:#}\n", Value::Array(all))
             } else {
-                table(&targets)?
+                heading(&targets)? + &table(&targets, &room)?
             }
         }
     };
@@ -99,8 +112,8 @@ fn giga(flops: f64) -> f64 {
     flops / 1e9
 }
 
-/// One line per network.
-fn table(targets: &[Target]) -> Result<String> {
+/// What all networks of a table have in common.
+fn heading(targets: &[Target]) -> Result<String> {
     let mut out = String::new();
     if let Some(first) = targets.first() {
         let c = &first.config;
@@ -113,6 +126,15 @@ fn table(targets: &[Target]) -> Result<String> {
             c.seq_len()
         )?;
     }
+    Ok(out)
+}
+
+/// One line per network.
+fn table(targets: &[Target], room: &Room) -> Result<String> {
+    if room.place != Place::Cpu {
+        return Ok(room.table(targets)?);
+    }
+    let mut out = String::new();
     writeln!(
         out,
         "{:<6} {:>5} {:>6} {:>7} {:>11} {:>9} {:>7} {:>9} {:>8} {:>8} {:>8}",
@@ -140,8 +162,8 @@ fn table(targets: &[Target]) -> Result<String> {
             giga(counts::scan_flops(c)),
             giga(counts::flops(c)),
             giga(counts::paper_flops(c)),
-            bytes(plan::state_bytes(c)),
-            bytes(plan::activation_bytes(c, Pass::Training)),
+            bytes(plan::state_bytes(c, Place::Cpu)),
+            bytes(plan::activation_bytes(c, Pass::Training, Place::Cpu)),
         )?;
     }
     out += LEGEND;
@@ -149,7 +171,7 @@ fn table(targets: &[Target]) -> Result<String> {
 }
 
 /// Everything about one network.
-fn page(target: &Target) -> Result<String> {
+fn page(target: &Target, room: &Room) -> Result<String> {
     let Target { name, config: c, note } = target;
     let mut out = String::new();
     writeln!(out, "{name}: {}", describe(c))?;
@@ -167,28 +189,8 @@ fn page(target: &Target) -> Result<String> {
     row("value pass", format!("{total} an image: {products} matrix products, {scans} scans"))?;
     row("", "a training step costs about three times as much".into())?;
     row("paper's count", format!("{paper}, leaving out the mixer, where most of the work is"))?;
-    let state = plan::state_bytes(c);
-    let image = plan::activation_bytes(c, Pass::Training);
-    row(
-        "memory",
-        format!("{} training state: weights, gradients, moments, average", bytes(state)),
-    )?;
-    row("", format!("+ {} an image in training (estimate)", bytes(image)))?;
-    let sampling = plan::activation_bytes(c, Pass::Inference);
-    row(
-        "",
-        format!("{} + {} an image in sampling", bytes(plan::weight_bytes(c)), bytes(sampling)),
-    )?;
-    if let Some(available) = available_memory() {
-        let batch = available.saturating_sub(state) / image.max(1);
-        row(
-            "",
-            format!(
-                "{} are free here: up to {} images at once",
-                bytes(available),
-                thousands(batch)
-            ),
-        )?;
+    for (title, text) in room.lines(c) {
+        row(title, text)?;
     }
     let (checkpoint, weights) = (plan::checkpoint_bytes(c), plan::weight_bytes(c));
     row("checkpoint", format!("{}; weights alone {}", bytes(checkpoint), bytes(weights)))?;
@@ -196,8 +198,8 @@ fn page(target: &Target) -> Result<String> {
 }
 
 /// The same for programs. Sizes in bytes.
-fn as_json(target: &Target) -> Value {
-    let c = &target.config;
+fn as_json(target: &Target, room: &Room) -> Value {
+    let (c, place) = (&target.config, room.place);
     json!({
         "name": target.name,
         "config": c,
@@ -214,9 +216,10 @@ fn as_json(target: &Target) -> Value {
         "bytes": {
             "weights": plan::weight_bytes(c),
             "checkpoint": plan::checkpoint_bytes(c),
-            "training_state": plan::state_bytes(c),
-            "training_per_image_estimate": plan::activation_bytes(c, Pass::Training),
-            "sampling_per_image_estimate": plan::activation_bytes(c, Pass::Inference),
+            "training_state": plan::state_bytes(c, place),
+            "training_per_image_estimate": plan::activation_bytes(c, Pass::Training, place),
+            "sampling_per_image_estimate": plan::activation_bytes(c, Pass::Inference, place),
         },
+        "images_at_once": room.as_json(c),
     })
 }

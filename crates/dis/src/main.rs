@@ -6,12 +6,14 @@
 
 mod bench;
 mod convert;
+mod device;
 mod doctor;
 mod exit;
 mod forward;
 mod images;
 mod info;
 mod load;
+mod network;
 mod npz;
 mod precision;
 mod progress;

@@ -2,9 +2,12 @@
 
 use crate::doctor::processor;
 use crate::exit::Failure;
+#[cfg(any(feature = "cuda", feature = "emulated"))]
+use ssm_kernels::device::Format;
 use ssm_kernels::{InstructionSet, Precision, gemm};
 
-/// Operands of the matrix products of a value pass. Sums and everything else are f32 always.
+/// Numbers of the matrix products of a value pass; on a GPU of activations and their gradients as
+/// well. Sums, parameters and whatever lasts are f32 always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PrecisionArg {
     /// All 24 bits.
@@ -20,6 +23,15 @@ impl PrecisionArg {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The same for the kernels of a device.
+    #[cfg(any(feature = "cuda", feature = "emulated"))]
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::F32 => Format::F32,
+            Self::Bf16 => Format::Bf16,
         }
     }
 

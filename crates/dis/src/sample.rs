@@ -1,7 +1,8 @@
 //! `dis sample`: images from trained weights.
 
+use crate::device::ComputeArgs;
 use crate::exit::{Failure, print};
-use crate::precision::PrecisionArg;
+use crate::network::Network;
 use crate::sampling::{Generator, Plan};
 use crate::threads::Threads;
 use crate::{images, npz, progress};
@@ -11,8 +12,7 @@ use diffusion::{
     Guidance, GuidanceChannels, NoiseSchedule, ObjectiveKind, Respacing, SamplerKind,
     draw_start_noise,
 };
-use dis_model::{Dis, DisConfig};
-use ssm_kernels::{Cpu, CpuBf16, HostBackend};
+use dis_model::DisConfig;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::Experiment;
@@ -24,18 +24,23 @@ const FRAMES: usize = 10;
 const TRAJECTORIES: usize = 8;
 /// Images a grid shows.
 const GRID: usize = 64;
+/// Images that pass through the network together, where nothing is said.
+const CPU_BATCH: u16 = 16;
+/// The same on a GPU, which is idle with fewer.
+const GPU_BATCH: u16 = 128;
 
 const EXAMPLES: &str = "\
 Examples:
   dis sample runs/quickstart                            64 images and a grid, as the run's config says
   dis sample runs/quickstart --classes 2,3 --guidance 3 triangles and crosses, stronger guidance
-  dis sample runs/cifar10-dis-s2 --count 50000 --out fid.npz --batch 32
-  dis sample runs/quickstart/checkpoints/step-000000450 --sampler ddim --steps 20 --trajectory";
+  dis sample runs/quickstart/checkpoints/step-000000450 --sampler ddim --steps 20 --trajectory
+  dis sample runs/cifar10-dis-s2 --count 50000 --out fid.npz --device cuda --batch 512";
 
 /// Draw images from the averaged weights of a run.
 ///
 /// Sampler, steps and guidance are those of the run's configuration unless flags say otherwise. An
-/// image depends on the seed and its own number alone, not on the batch size.
+/// image depends on the seed and its own number alone, not on the batch size; on a GPU, whose sums
+/// follow the batch, it does so up to rounding.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -72,12 +77,11 @@ pub(crate) struct Args {
     /// Also draw how the first images come out of the noise
     #[arg(long)]
     trajectory: bool,
-    /// Images that pass through the network together
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    batch: u16,
-    /// Operands of matrix products
-    #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
-    precision: PrecisionArg,
+    /// Images that pass through the network together [default: 16, on a GPU 128]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
+    #[command(flatten)]
+    compute: ComputeArgs,
     #[command(flatten)]
     threads: Threads,
     /// Which weights of a checkpoint
@@ -102,7 +106,6 @@ enum WeightsArg {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
-    args.precision.warn_without_units();
     let choice = match args.weights {
         WeightsArg::Ema => WeightChoice::Ema,
         WeightsArg::Model => WeightChoice::Model,
@@ -112,6 +115,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         let help = "give a run directory, such as runs/quickstart, or train one: dis train";
         return Err(Failure::data(what).help(help).into());
     }
+    let device = args.compute.open()?;
     let weights = load_weights(&args.run, choice)?;
     for rejected in &weights.rejected {
         tracing::warn!("not used: {rejected}");
@@ -122,56 +126,46 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let labels = Labels::new(&args, &config)?;
     let noise = args.noise.as_deref().map(|file| read_noise(file, &args, &config)).transpose()?;
     tracing::info!(
-        "{} of {}: {:?} with {} evaluations, guidance {}",
+        "{} of {}: {:?} with {} evaluations, guidance {}, on {}",
         if matches!(args.weights, WeightsArg::Ema) { "averaged weights" } else { "weights" },
         weights.file.display(),
         plan.sampler,
         plan.respacing,
-        plan.guidance.guidance_scale
+        plan.guidance.guidance_scale,
+        device.record(),
     );
-    let params = &weights.values;
-    match args.precision {
-        PrecisionArg::F32 => {
-            let dis = Dis::<Cpu>::new(config)?;
-            Job { args: &args, dis: &dis, params, plan: &plan, labels, noise }.run()
-        }
-        PrecisionArg::Bf16 => {
-            let dis = Dis::<CpuBf16>::new(config)?;
-            Job { args: &args, dis: &dis, params, plan: &plan, labels, noise }.run()
-        }
-    }
+    let usual = if device.is_cpu() { CPU_BATCH } else { GPU_BATCH };
+    let batch = u64::from(args.batch.unwrap_or(usual)).min(args.count);
+    let mut network = device.network(config, &weights.values)?;
+    drop(weights);
+    Job { args: &args, plan: &plan, batch, labels, noise }.run(network.as_mut())
 }
 
-/// Everything a sampling run needs.
-struct Job<'a, B> {
+/// Everything a sampling run needs but the network.
+struct Job<'a> {
     args: &'a Args,
-    dis: &'a Dis<B>,
-    params: &'a [f32],
     plan: &'a Plan,
+    batch: u64,
     labels: Labels,
     noise: Option<Vec<f32>>,
 }
 
-impl<B: HostBackend<Elem = f32>> Job<'_, B> {
-    fn run(self) -> Result<ExitCode> {
-        let c = self.dis.config();
-        let (count, size) = (self.args.count, c.image_size);
-        let batch = u64::from(self.args.batch).min(count);
-        let mut generator = Generator::new(self.dis, self.params, self.plan, batch as usize)?;
+impl Job<'_> {
+    fn run(self, network: &mut dyn Network) -> Result<ExitCode> {
+        let (count, batch, c) = (self.args.count, self.batch, network.config().clone());
+        let size = c.image_size;
+        let mut generator = Generator::new(network, self.plan)?;
         let mut sink = Sink::create(self.args, size)?;
         let bar = progress::bar(count * generator.evaluations() as u64, 0, "evaluations");
         let mut shown = Vec::new();
         let mut frames = Vec::new();
         for first in (0..count).step_by(batch as usize) {
             let n = batch.min(count - first);
-            if n < batch {
-                generator = Generator::new(self.dis, self.params, self.plan, n as usize)?;
-            }
             let wanted = frame_steps(generator.evaluations());
             let keep_frames = self.args.trajectory && first == 0;
             let labels = self.labels.of(first, n);
             let drawn = generator.generate(
-                self.start_noise(first, n),
+                self.start_noise(first, n, c.image_len()),
                 first,
                 labels.as_deref(),
                 &mut |index, state| {
@@ -193,8 +187,8 @@ impl<B: HostBackend<Elem = f32>> Job<'_, B> {
         sink.finish(&shown, &frames)
     }
 
-    fn start_noise(&self, first: u64, n: u64) -> Vec<f32> {
-        let len = self.dis.config().image_len();
+    /// Noise of images `first .. first + n`, of `len` numbers each.
+    fn start_noise(&self, first: u64, n: u64, len: usize) -> Vec<f32> {
         match &self.noise {
             Some(noise) => noise[first as usize * len..(first + n) as usize * len].to_vec(),
             None => {

@@ -5,14 +5,13 @@
 //!                              -> guidance -> prediction -> sampler
 //! ```
 
+use crate::network::Network;
 use anyhow::Result;
 use diffusion::{
     DdimOptions, DdimSampler, DdpmOptions, DdpmSampler, DiffusionTable, Guidance, ImageLayout,
     NoiseSchedule, ObjectiveKind, PhiloxNoise, Prediction, Respacing, Sampler, SamplerKind,
     VarianceKind,
 };
-use dis_model::{Activations, Dis, Input, Params};
-use ssm_kernels::{Backend, HostBackend};
 
 /// How images are made.
 #[derive(Clone, Debug)]
@@ -35,35 +34,20 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// A network with the memory to sample batches of one size.
-pub(crate) struct Generator<'a, B: Backend> {
-    dis: &'a Dis<B>,
-    params: &'a [f32],
+/// A network that draws.
+pub(crate) struct Generator<'a> {
+    network: &'a mut dyn Network,
     plan: &'a Plan,
     table: DiffusionTable,
-    activations: Activations<B>,
     conditional: Vec<f32>,
     guided: Vec<f32>,
 }
 
-impl<'a, B: HostBackend<Elem = f32>> Generator<'a, B> {
-    /// Prepares for batches of `batch` images.
-    pub(crate) fn new(
-        dis: &'a Dis<B>,
-        params: &'a [f32],
-        plan: &'a Plan,
-        batch: usize,
-    ) -> Result<Self> {
-        let output = vec![0.0; batch * dis.config().output_len()];
-        Ok(Self {
-            dis,
-            params,
-            plan,
-            table: DiffusionTable::new(&plan.noise_schedule, &plan.respacing)?,
-            activations: Activations::for_inference(dis, batch)?,
-            conditional: output.clone(),
-            guided: output,
-        })
+impl<'a> Generator<'a> {
+    /// Prepares for batches of any size; equal sizes one after the other are cheapest.
+    pub(crate) fn new(network: &'a mut dyn Network, plan: &'a Plan) -> Result<Self> {
+        let table = DiffusionTable::new(&plan.noise_schedule, &plan.respacing)?;
+        Ok(Self { network, plan, table, conditional: Vec::new(), guided: Vec::new() })
     }
 
     /// Evaluations per image.
@@ -81,15 +65,16 @@ impl<'a, B: HostBackend<Elem = f32>> Generator<'a, B> {
         labels: Option<&[u32]>,
         observe: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<Vec<f32>> {
-        let c = self.dis.config();
+        let c = self.network.config();
         let layout = ImageLayout { channels: c.channels, pixels: c.image_size * c.image_size };
         let objective = self.plan.objective;
+        let images = x.len() / c.image_len();
         let mut noise = PhiloxNoise::new(self.plan.seed, first_image, c.image_len());
         let mut sampler = self.start(x)?;
         while let Some(request) = sampler.request() {
             let factor = request.input_factor as f32;
             let input: Vec<f32> = sampler.state().iter().map(|x| factor * x).collect();
-            self.evaluate(&input, request.network_time, labels, layout)?;
+            self.evaluate(&input, &vec![request.network_time; images], labels, layout)?;
             sampler.advance(Prediction::new(objective, layout, &self.guided), &mut noise);
             observe(request.index, sampler.state());
         }
@@ -115,24 +100,21 @@ impl<'a, B: HostBackend<Elem = f32>> Generator<'a, B> {
     fn evaluate(
         &mut self,
         x: &[f32],
-        time: f64,
+        timesteps: &[f64],
         labels: Option<&[u32]>,
         layout: ImageLayout,
     ) -> Result<()> {
-        let timesteps = vec![time; self.activations.batch()];
-        let input = Input { x, timesteps: &timesteps, labels, drop_path: None };
-        self.dis.forward(Params::host(self.params), &input, &mut self.activations)?;
         let guidance = self.plan.guidance;
+        let output = self.network.evaluate(x, timesteps, labels)?;
         let Some(labels) = labels.filter(|_| guidance.is_active()) else {
-            self.guided.copy_from_slice(self.activations.output());
+            output.clone_into(&mut self.guided);
             return Ok(());
         };
-        self.conditional.copy_from_slice(self.activations.output());
-        let null = vec![self.dis.config().num_classes as u32; labels.len()];
-        let input = Input { labels: Some(&null), ..input };
-        self.dis.forward(Params::host(self.params), &input, &mut self.activations)?;
-        let uncond = self.activations.output();
+        output.clone_into(&mut self.conditional);
+        let null = vec![self.network.config().num_classes as u32; labels.len()];
+        let uncond = self.network.evaluate(x, timesteps, Some(&null))?;
         let (cond, out) = (&self.conditional, &mut self.guided);
+        out.resize(cond.len(), 0.0);
         guidance.combine(self.plan.objective, layout, cond, uncond, out);
         Ok(())
     }

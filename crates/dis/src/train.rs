@@ -1,13 +1,15 @@
 //! `dis train`: an experiment from its configuration to its last step.
 
+mod describe;
 mod screen;
 
-use crate::doctor::available_memory;
+use crate::device::{ComputeArgs, OpenDevice};
 use crate::exit::{Failure, code};
-use crate::info::plan::{self, Pass};
+use crate::info::plan::{self, Pass, Place};
 use crate::info::units;
 use crate::threads::Threads;
 use anyhow::{Context, Result};
+use describe::describe;
 use screen::Screen;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trainer::{Environment, Experiment, Outcome, RunDir, open_dataset};
+
 /// What `dis train` trains when nothing else is said.
 const QUICKSTART: &str = "configs/quickstart.toml";
 /// The same, for when there is no such file in the working directory.
@@ -28,6 +31,7 @@ Examples:
   dis train                                      the quickstart: generated shapes, minutes on a CPU
   dis train configs/cifar10-dis-s2.toml --set data.path=cifar-10-batches-bin
   dis train --set train.steps=1800 --set name=longer
+  dis train configs/cifar10-dis-s2.toml --device cuda    on an NVIDIA GPU, in bf16
   dis train configs/cifar10-dis-s2.toml --fast   five small steps, to see that everything works
 
 The same command resumes where the run stopped, however it stopped, and makes the same bits as a run
@@ -45,9 +49,8 @@ pub(crate) struct Args {
     /// Where the run lies; without it runs/NAME
     #[arg(long)]
     run_dir: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, default_value = "cpu", value_parser = parse_device)]
-    device: Device,
+    #[command(flatten)]
+    compute: ComputeArgs,
     /// Stop and save at this step, if the run is longer
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     max_steps: Option<u64>,
@@ -58,40 +61,21 @@ pub(crate) struct Args {
     fast: bool,
 }
 
-/// Where a run computes.
-#[derive(Clone, Copy, Debug)]
-enum Device {
-    Cpu,
-}
-
-impl Device {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-        }
-    }
-}
-
-/// The devices of this build.
-fn parse_device(text: &str) -> Result<Device, String> {
-    match text {
-        "cpu" => Ok(Device::Cpu),
-        _ if text.starts_with("cuda") => Err("this build computes on the CPU alone".into()),
-        _ => Err("expected cpu".into()),
-    }
-}
-
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
+    args.compute.require_f32_on_cpu("training on the CPU")?;
     let experiment = load(&args)?;
     let dataset = open_dataset(&experiment)?;
     let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());
-    check_memory(&experiment)?;
-    let environment = environment(args.device);
+    let device = args.compute.open()?;
+    check_memory(&experiment, &device)?;
+    let environment = environment(&device);
     let run = RunDir::open(&dir, &experiment, &environment)?;
     let stop = install_signals().context("cannot watch for signals")?;
-    let mut screen = Screen::new(&experiment, &run, &environment, dataset.as_ref(), stop)?;
-    let outcome = trainer::train(&experiment, &run, dataset, args.max_steps, &mut screen);
+    describe(&experiment, &run, &environment, dataset.as_ref(), device.place());
+    let mut screen = Screen::new(&experiment, &run, &environment, &device, stop)?;
+    let (compute, max_steps) = (device.compute(), args.max_steps);
+    let outcome = trainer::train(&experiment, &run, dataset, compute, max_steps, &mut screen);
     screen.end();
     match outcome? {
         Outcome::Finished => Ok(ExitCode::SUCCESS),
@@ -138,19 +122,23 @@ fn load(args: &Args) -> Result<Experiment> {
 }
 
 /// Refuses what would be killed half-way.
-fn check_memory(experiment: &Experiment) -> Result<(), Failure> {
-    let Some(available) = available_memory() else { return Ok(()) };
+fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Failure> {
+    let Some(available) = device.free_memory() else { return Ok(()) };
     let (c, images) = (experiment.dis_config(), experiment.train.micro_batch());
-    let state = plan::state_bytes(&c);
-    let image = plan::activation_bytes(&c, Pass::Training);
+    let place = device.place();
+    let image = plan::activation_bytes(&c, Pass::Training, place);
+    let previews = preview_bytes(experiment, place);
+    let state = plan::state_bytes(&c, place) + previews;
     let needed = state + images as u64 * image;
     if needed <= available {
         return Ok(());
     }
     let message = format!(
-        "training needs about {}: {} for the parameters, {} for each of {images} images; {} are free",
+        "training needs about {}: {} for the parameters, {} for previews, {} for each of {images} \
+         images; {} are free",
         units::bytes(needed),
-        units::bytes(state),
+        units::bytes(state - previews),
+        units::bytes(previews),
         units::bytes(image),
         units::bytes(available)
     );
@@ -163,14 +151,24 @@ fn check_memory(experiment: &Experiment) -> Result<(), Failure> {
     }))
 }
 
+/// Memory of the network that draws previews.
+fn preview_bytes(experiment: &Experiment, place: Place) -> u64 {
+    if experiment.train.sample_every == 0 {
+        return 0;
+    }
+    let (c, images) = (experiment.dis_config(), experiment.sample.count.min(screen::BATCH));
+    let image = plan::activation_bytes(&c, Pass::Inference, place);
+    plan::loaded_bytes(&c, place) + images as u64 * image
+}
+
 /// Program and machine, as kept in the run directory.
-fn environment(device: Device) -> Environment {
+fn environment(device: &OpenDevice) -> Environment {
     Environment {
         program_version: env!("CARGO_PKG_VERSION").into(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         cpu: crate::doctor::processor(),
-        device: device.name().into(),
+        device: device.record(),
         threads: rayon::current_num_threads(),
         instruction_set: InstructionSet::current().name().into(),
     }

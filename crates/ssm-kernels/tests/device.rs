@@ -2,14 +2,24 @@
 //! several schedules, its checked build on small shapes, and a GPU where there is one.
 #![cfg(feature = "device")]
 
+#[path = "device/adamw_ema.rs"]
+mod adamw_ema;
 #[path = "device/add_rms_norm.rs"]
 mod add_rms_norm;
 #[path = "device/causal_conv1d.rs"]
 mod causal_conv1d;
+#[path = "device/diffusion.rs"]
+mod diffusion;
+#[path = "device/elementwise.rs"]
+mod elementwise;
+#[path = "device/embed.rs"]
+mod embed;
 #[path = "device/framed.rs"]
 mod framed;
 #[path = "device/layer_norm_modulate.rs"]
 mod layer_norm_modulate;
+#[path = "device/patchify.rs"]
+mod patchify;
 #[cfg(feature = "emulated")]
 #[path = "device/planted.rs"]
 mod planted;

@@ -3,8 +3,6 @@
 use crate::checkpoint::Rejected;
 use crate::metrics::{MetricsLine, Trimmed};
 use crate::step::StepReport;
-use dis_model::Dis;
-use ssm_kernels::Cpu;
 use std::path::PathBuf;
 
 /// What a run shows and what it asks, supplied by the binary.
@@ -24,7 +22,6 @@ pub trait Hooks {
     fn preview(
         &mut self,
         step: u64,
-        dis: &Dis<Cpu>,
         ema: &[f32],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
     /// Whether to save and stop after this step.

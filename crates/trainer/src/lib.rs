@@ -2,8 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod compute;
 mod dataset;
+#[cfg(any(feature = "cuda", feature = "emulated"))]
+mod device_step;
+mod draw;
 mod ema;
+mod engine;
 mod exit_code;
 mod experiment;
 mod hooks;
@@ -18,8 +23,10 @@ mod train;
 pub mod usage;
 pub mod workload;
 
+pub use compute::Compute;
 pub use dataset::{DatasetError, open_dataset};
 pub use ema::EmaSchedule;
+pub use engine::{Engine, engine};
 pub use exit_code::{ExitCode, exit};
 pub use experiment::*;
 pub use hooks::*;

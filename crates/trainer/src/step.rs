@@ -9,10 +9,10 @@
 //! All random numbers are addressed by the sample's global position, so how a batch is split into
 //! micro-batches does not change them.
 
+use crate::draw;
 use data::Batch;
 use diffusion::{ImageLayout, LossBatch, Objective, draw_training_noise};
-use dis_model::{Activations, Dis, Input, ModelError, ParamLayout, Params};
-use philox::{Draws, Purpose};
+use dis_model::{Activations, Dis, Input, ModelError, ParamLayout, Params, Recompute};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
 use ssm_kernels::{Backend, Buffer, Cpu};
 use std::ops::Range;
@@ -27,6 +27,8 @@ pub struct StepConfig {
     pub seed: u64,
     /// Samples that pass through the network together; divides the batch.
     pub micro_batch: usize,
+    /// What the gradient pass makes again.
+    pub recompute: Recompute,
     /// Probability that a training label becomes the null class.
     pub label_dropout: f64,
     /// Drop-path rate of the last block.
@@ -73,6 +75,8 @@ impl RunState {
 pub struct StepReport {
     /// The step made, from 1.
     pub step: u64,
+    /// Samples seen up to it.
+    pub samples_seen: u64,
     /// Mean loss of the batch.
     pub loss: f64,
     /// Mean squared error part of the loss.
@@ -157,7 +161,7 @@ impl Stepper {
         let image = vec![0.0; micro * c.image_len()];
         Ok(Self {
             no_decay: dis.layout().no_decay(),
-            activations: Activations::for_training(&dis, micro)?,
+            activations: Activations::for_training_with(&dis, micro, config.recompute)?,
             grads: Buffer::zeros(dis.layout().len()),
             noise: image.clone(),
             x_t: image,
@@ -209,6 +213,7 @@ impl Stepper {
         let count = batch.len() as f64;
         let report = StepReport {
             step: state.step + 1,
+            samples_seen: state.samples_seen + batch.len() as u64,
             loss: sum.loss / count,
             mse: sum.mse / count,
             vb: sum.vb.map(|vb| vb / count),
@@ -220,7 +225,7 @@ impl Stepper {
         }
         self.update(state, &report, ema_decay)?;
         state.step += 1;
-        state.samples_seen += batch.len() as u64;
+        state.samples_seen = report.samples_seen;
         Ok(report)
     }
 
@@ -239,10 +244,15 @@ impl Stepper {
         let timesteps = self.objective.draw_timesteps(self.config.seed, positions);
         draw_training_noise(self.config.seed, positions, &mut self.noise);
         self.objective.corrupt(x0, &self.noise, &timesteps, &mut self.x_t);
-        self.draw_labels(&batch.labels[first..first + micro], positions);
-        self.draw_drop_path(positions);
+        let (seed, c) = (self.config.seed, self.dis.config());
+        let labels = &batch.labels[first..first + micro];
+        let null = c.num_classes as u32;
+        draw::labels(seed, self.config.label_dropout, null, labels, positions, &mut self.labels);
+        if self.config.drop_path > 0.0 {
+            let rates = c.drop_path_rates(self.config.drop_path);
+            draw::drop_path(seed, rates, positions, &mut self.drop_path);
+        }
 
-        let c = self.dis.config();
         let network_times: Vec<f64> =
             timesteps.iter().map(|&t| self.objective.network_time(t)).collect();
         let input = Input::<f32> {
@@ -269,30 +279,6 @@ impl Stepper {
         let (grad_output, grads) = (&self.grad_output, &mut self.grads);
         self.dis.backward(params, &input, &mut self.activations, grad_output, grads, None)?;
         Ok(())
-    }
-
-    /// Puts the null class in the place of dropped labels.
-    fn draw_labels(&mut self, labels: &[u32], positions: &[u64]) {
-        let null = self.dis.config().num_classes as u32;
-        for ((to, &label), &position) in self.labels.iter_mut().zip(labels).zip(positions) {
-            let draws = Draws::new(self.config.seed, Purpose::LabelDrop, position);
-            *to = if draws.bernoulli(0, self.config.label_dropout) { null } else { label };
-        }
-    }
-
-    /// Fills the drop-path factors `[blocks + 1, micro]`: 0, or 1 / keep probability.
-    fn draw_drop_path(&mut self, positions: &[u64]) {
-        if self.config.drop_path == 0.0 {
-            return;
-        }
-        let rates = self.dis.config().drop_path_rates(self.config.drop_path);
-        let rows = self.drop_path.chunks_exact_mut(positions.len());
-        for ((addition, factors), rate) in (0u32..).zip(rows).zip(rates) {
-            for (factor, &position) in factors.iter_mut().zip(positions) {
-                let draws = Draws::new(self.config.seed, Purpose::DropPath, position).sub(addition);
-                *factor = if draws.bernoulli(0, rate) { 0.0 } else { (1.0 / (1.0 - rate)) as f32 };
-            }
-        }
     }
 
     /// Clips, updates the parameters and their average.

@@ -5,17 +5,17 @@
 //! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
 
 use crate::checkpoint::{self, Average, CheckpointError, Snapshot, TrainState};
+use crate::engine::{Engine, engine};
 use crate::hooks::{Hooks, Start};
 use crate::metrics::{
     IntervalSums, LossParts, MetricsError, MetricsFile, MetricsLine, StepMetrics, Trimmed,
 };
-use crate::step::{RunState, StepConfig, StepError, StepReport, Stepper};
-use crate::{EmaSchedule, Experiment, LrSchedule, RunDir};
+use crate::step::{RunState, StepConfig, StepError, StepReport};
+use crate::{Compute, EmaSchedule, Experiment, LrSchedule, RunDir};
 use data::{DataError, Dataset, Loader, LoaderConfig};
 use diffusion::{DiffusionError, NoiseSchedule, Objective};
 use dis_model::init::{InitOptions, init};
-use dis_model::{Dis, ModelError};
-use ssm_kernels::{Cpu, InstructionSet};
+use dis_model::{ModelError, ParamLayout};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,21 +77,21 @@ pub fn train(
     experiment: &Experiment,
     run_dir: &RunDir,
     dataset: Arc<dyn Dataset>,
+    compute: &Compute,
     max_steps: Option<u64>,
     hooks: &mut dyn Hooks,
 ) -> Result<Outcome, TrainError> {
     check_dataset(experiment, dataset.as_ref())?;
-    let mut run = Run::open(experiment, run_dir, max_steps, hooks)?;
+    let mut run = Run::open(experiment, run_dir, compute, max_steps, hooks)?;
     let mut loader = run.loader(dataset)?;
-    while run.state.step < run.end {
+    while run.engine.steps() < run.end {
         let batch = loader.next_batch()?;
-        let (step, decay) = (run.state.step + 1, run.ema.at(run.state.step + 1));
-        let report = run.stepper.step(&mut run.state, &batch, run.lr.at(step), decay)?;
+        let step = run.engine.steps() + 1;
+        run.engine.step(&batch, run.lr.at(step), run.ema.at(step))?;
         loader.recycle(batch);
-        hooks.stepped(&report);
         let stop = hooks.stop_requested();
-        run.after_step(&report, stop, hooks)?;
-        if stop && run.state.step < run.end {
+        run.after_step(step, stop, hooks)?;
+        if stop && step < run.end {
             return Ok(Outcome::Interrupted);
         }
     }
@@ -102,8 +102,9 @@ pub fn train(
 struct Run<'a> {
     experiment: &'a Experiment,
     checkpoints: PathBuf,
-    stepper: Stepper,
-    state: RunState,
+    engine: Box<dyn Engine>,
+    /// Before the first step of this sitting.
+    samples_seen: u64,
     lr: LrSchedule,
     ema: EmaSchedule,
     end: u64,
@@ -147,15 +148,18 @@ impl<'a> Run<'a> {
     fn open(
         experiment: &'a Experiment,
         run_dir: &RunDir,
+        compute: &Compute,
         max_steps: Option<u64>,
         hooks: &mut dyn Hooks,
     ) -> Result<Self, TrainError> {
-        let dis = Dis::<Cpu>::new(experiment.dis_config())?;
+        let model = experiment.dis_config();
+        model.validate()?;
+        let layout = ParamLayout::new(&model);
         let checkpoints = run_dir.checkpoints();
         checkpoint::sweep(&checkpoints)?;
-        let loaded = checkpoint::load_newest(&checkpoints, dis.layout())?;
+        let loaded = checkpoint::load_newest(&checkpoints, &layout)?;
         let end = max_steps.map_or(experiment.train.steps, |max| max.min(experiment.train.steps));
-        let parameters = dis.layout().len();
+        let parameters = layout.len();
         let mut start = Start {
             step: 0,
             end,
@@ -184,8 +188,7 @@ impl<'a> Run<'a> {
                 (state, counters.interval)
             }
             None => {
-                let params =
-                    init(dis.config(), dis.layout(), &init_options(experiment), experiment.seed);
+                let params = init(&model, &layout, &init_options(experiment), experiment.seed);
                 (RunState::new(params), IntervalSums::default())
             }
         };
@@ -195,13 +198,14 @@ impl<'a> Run<'a> {
         let d = &experiment.diffusion;
         let schedule = NoiseSchedule::new(d.noise_schedule, d.timesteps)?;
         let objective = Objective::new(d.objective, &schedule);
+        let samples_seen = state.samples_seen;
         Ok(Self {
-            stepper: Stepper::new(dis, objective, step_config(experiment))?,
+            engine: engine(compute, model, objective, step_config(experiment), state)?,
+            samples_seen,
             lr: LrSchedule::new(&experiment.train),
             ema: EmaSchedule::new(&experiment.train),
             experiment,
             checkpoints,
-            state,
             end,
             attempt: run_dir.attempt(),
             interval,
@@ -217,7 +221,7 @@ impl<'a> Run<'a> {
             seed: self.experiment.seed,
             batch_size,
             stride: batch_size,
-            start_position: self.state.samples_seen,
+            start_position: self.samples_seen,
             flip: data.flip,
             workers: data.workers.unwrap_or(1),
             prefetch: 2,
@@ -225,31 +229,32 @@ impl<'a> Run<'a> {
         Ok(Loader::new(dataset, config)?)
     }
 
-    /// Whatever is due after a step.
+    /// Whatever is due after a step was asked for.
     fn after_step(
         &mut self,
-        report: &StepReport,
+        step: u64,
         stop: bool,
         hooks: &mut dyn Hooks,
     ) -> Result<(), TrainError> {
-        let (step, train) = (report.step, &self.experiment.train);
+        let train = &self.experiment.train;
         let last = step == self.end;
-        let parts = report.vb.map(|vb| LossParts { mse: report.mse, vb });
-        self.interval.add(&StepMetrics { loss: report.loss, parts, grad_norm: report.grad_norm });
+        let every = |steps: u64| step.is_multiple_of(steps) || step == train.steps;
+        let log = every(train.log_every);
+        let preview = train.sample_every > 0 && every(train.sample_every);
+        let save = step.is_multiple_of(train.checkpoint_every) || last || stop;
         self.clock.steps += 1;
-        if step.is_multiple_of(train.log_every) || step == train.steps {
-            self.log(report, hooks)?;
+        if self.engine.reports_at_once() || log || preview || save {
+            self.take_reports(hooks)?;
         }
         let mut clock = std::mem::replace(&mut self.clock, Clock::start());
         let result = clock.pause_for(|| {
-            let previews = train.sample_every > 0;
-            if previews && (step.is_multiple_of(train.sample_every) || step == train.steps) {
-                let drawn = hooks.preview(step, self.stepper.dis(), &self.state.ema);
+            if preview {
+                let drawn = hooks.preview(step, &self.engine.state()?.ema);
                 if let Err(error) = drawn {
                     hooks.notice(&format!("no preview of step {step}: {error}"));
                 }
             }
-            if step.is_multiple_of(train.checkpoint_every) || last || stop {
+            if save {
                 return self.save(last || stop, hooks);
             }
             Ok(())
@@ -258,19 +263,35 @@ impl<'a> Run<'a> {
         result
     }
 
+    /// Takes in what the steps since the last call measured.
+    fn take_reports(&mut self, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
+        for report in self.engine.reports()? {
+            hooks.stepped(&report);
+            let parts = report.vb.map(|vb| LossParts { mse: report.mse, vb });
+            let StepReport { step, loss, grad_norm, .. } = report;
+            self.interval.add(&StepMetrics { loss, parts, grad_norm });
+            let train = &self.experiment.train;
+            if step.is_multiple_of(train.log_every) || step == train.steps {
+                self.log(&report, hooks)?;
+            }
+        }
+        Ok(())
+    }
+
     fn log(&mut self, report: &StepReport, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
         let Some(means) = self.interval.finish() else { return Ok(()) };
         let step_seconds = self.clock.lap();
+        let batch_size = self.experiment.train.batch_size;
         let line = MetricsLine {
             step: report.step,
-            samples_seen: self.state.samples_seen,
+            samples_seen: report.samples_seen,
             loss: means.mean.loss,
             mse: means.mean.parts.map(|parts| parts.mse),
             vb: means.mean.parts.map(|parts| parts.vb),
             grad_norm: means.mean.grad_norm,
             lr: report.lr,
             attempt: self.attempt,
-            images_per_second: self.experiment.train.batch_size as f64 / step_seconds,
+            images_per_second: batch_size as f64 / step_seconds,
             step_seconds,
         };
         self.metrics.append(&line)?;
@@ -282,24 +303,26 @@ impl<'a> Run<'a> {
     /// older checkpoint stays.
     fn save(&mut self, must: bool, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
         self.metrics.sync()?;
-        let dis = self.stepper.dis();
-        let name = self.ema.name();
+        let (name, computed_on) = (self.ema.name(), self.engine.name());
+        let (dis_config, layout) = (self.engine.config().clone(), self.engine.layout().clone());
+        let state = self.engine.state()?;
+        let step = state.step;
         let snapshot = Snapshot {
             state: TrainState {
-                step: self.state.step,
-                samples_seen: self.state.samples_seen,
+                step,
+                samples_seen: state.samples_seen,
                 seed: self.experiment.seed,
                 attempt: self.attempt,
-                instruction_set: InstructionSet::current().name().to_string(),
+                instruction_set: computed_on,
                 interval: self.interval.clone(),
             },
             config_hash: self.experiment.identity(),
-            dis_config: dis.config(),
-            layout: dis.layout(),
-            params: &self.state.params,
-            averages: &[Average { name: &name, values: &self.state.ema }],
-            m: &self.state.m,
-            v: &self.state.v,
+            dis_config: &dis_config,
+            layout: &layout,
+            params: &state.params,
+            averages: &[Average { name: &name, values: &state.ema }],
+            m: &state.m,
+            v: &state.v,
         };
         match checkpoint::save(&self.checkpoints, &snapshot, self.experiment.train.keep_checkpoints)
         {
@@ -316,8 +339,7 @@ impl<'a> Run<'a> {
                     return Err(error.into());
                 }
                 hooks.notice(&format!(
-                    "step {} is not saved, the older checkpoint stays: {error}",
-                    self.state.step
+                    "step {step} is not saved, the older checkpoint stays: {error}"
                 ));
                 Ok(())
             }
@@ -330,6 +352,7 @@ fn step_config(experiment: &Experiment) -> StepConfig {
     StepConfig {
         seed: experiment.seed,
         micro_batch: train.micro_batch(),
+        recompute: train.recompute.unwrap_or_default(),
         label_dropout: model.label_dropout,
         drop_path: model.drop_path,
         beta1: train.beta1,

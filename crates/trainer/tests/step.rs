@@ -4,7 +4,7 @@
 use data::{Batch, Shapes, load_batch};
 use diffusion::{NoiseSchedule, Objective, ObjectiveKind};
 use dis_model::init::{DeltaBiasInit, InitOptions, init};
-use dis_model::{Dis, DisConfig, DisPreset};
+use dis_model::{Dis, DisConfig, DisPreset, Recompute};
 use ssm_kernels::Cpu;
 use trainer::{RunState, StepConfig, StepError, StepReport, Stepper};
 
@@ -35,6 +35,7 @@ fn config(micro: usize, drop_path: f64, label_dropout: f64) -> StepConfig {
     StepConfig {
         seed: SEED,
         micro_batch: micro,
+        recompute: Recompute::None,
         label_dropout,
         drop_path,
         beta1: 0.9,

@@ -29,15 +29,48 @@ struct Sums {
     bound: f64,
 }
 
-/// The factors of the gradients of one element.
-#[derive(Clone, Copy)]
-struct Slopes {
-    /// Of `d` in the gradient of the prediction: `2 w_mse/M`.
-    error: f64,
-    /// Of `d KL/d eps_hat`: `w_vb_to_mean/(M ln 2)`.
-    bound_of_mean: f64,
-    /// Of `d KL/d l_p`: `w_vb/(M ln 2)`.
-    bound_of_variance: f64,
+/// What the loss of a sample takes from its timestep, its size and the weights: all but the elements.
+///
+/// `M` elements, `g` the factor on gradients, `l_q` the clipped posterior log variance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HybridCoefficients {
+    /// `2 g w_mse/M`, of `d` in the gradient of the prediction.
+    pub error_slope: f64,
+    /// `g w_vb_to_mean/(M ln 2)`, of `d KL/d eps_hat`.
+    pub mean_slope: f64,
+    /// `g w_vb/(M ln 2)`, of `d KL/d l_p`.
+    pub variance_slope: f64,
+    /// `½(ln beta - l_q)`.
+    pub half_range: f64,
+    /// `l_q`.
+    pub log_variance: f64,
+    /// `(c1 k)² exp(-l_q)`.
+    pub precision: f64,
+    /// `k`.
+    pub noise_per_data: f64,
+    /// Whether the bound is the likelihood of an 8-bit pixel.
+    pub is_first: bool,
+}
+
+pub(super) fn coefficients(
+    row: &TableRow,
+    weights: HybridWeights,
+    elements: usize,
+    gradient_factor: f64,
+) -> HybridCoefficients {
+    let count = elements as f64;
+    let bits = 1.0 / (count * LN_2);
+    let mean_per_error = row.posterior_mean_x0 * row.sqrt_recip_alpha_bar_minus_one;
+    HybridCoefficients {
+        error_slope: gradient_factor * weights.mse * 2.0 / count,
+        mean_slope: gradient_factor * weights.vb_to_mean * bits,
+        variance_slope: gradient_factor * weights.vb * bits,
+        half_range: 0.5 * (row.ln_beta - row.posterior_log_variance),
+        log_variance: row.posterior_log_variance,
+        precision: mean_per_error.powi(2) * (-row.posterior_log_variance).exp(),
+        noise_per_data: row.sqrt_recip_alpha_bar_minus_one,
+        is_first: row.is_first(),
+    }
 }
 
 /// Loss of one sample; writes its gradient times `gradient_factor` over `grad` (prediction, then `v`).
@@ -48,31 +81,24 @@ pub(super) fn loss<T: Real>(
     gradient_factor: f64,
     grad: &mut [T],
 ) -> LossTerms {
+    let c = coefficients(row, weights, sample.x0.len(), gradient_factor);
+    let sums = if c.is_first { decoder_sums(c, sample, grad) } else { kl_sums(c, sample, grad) };
     let count = sample.x0.len() as f64;
-    let bits = 1.0 / (count * LN_2);
-    let slopes = Slopes {
-        error: gradient_factor * weights.mse * 2.0 / count,
-        bound_of_mean: gradient_factor * weights.vb_to_mean * bits,
-        bound_of_variance: gradient_factor * weights.vb * bits,
-    };
-    let sums = if row.is_first() {
-        decoder_sums(row, slopes, sample, grad)
-    } else {
-        kl_sums(row, slopes, sample, grad)
-    };
-    let (mse, vb) = (sums.squared_error / count, sums.bound * bits);
+    terms(weights, sums.squared_error / count, sums.bound / (count * LN_2))
+}
+
+/// The parts of a loss put together; the bound in bits per element.
+pub(super) fn terms(weights: HybridWeights, mse: f64, vb: f64) -> LossTerms {
     LossTerms { loss: weights.mse * mse + weights.vb * vb, mse, vb: Some(vb) }
 }
 
 /// Timesteps above 0: the KL divergence between the posterior and the model, in one pass.
-fn kl_sums<T: Real>(row: &TableRow, slopes: Slopes, sample: Sample<'_, T>, grad: &mut [T]) -> Sums {
-    let range = row.ln_beta - row.posterior_log_variance;
-    let mean_per_error = row.posterior_mean_x0 * row.sqrt_recip_alpha_bar_minus_one;
-    let half_range = T::from_f64(0.5 * range);
-    let precision = T::from_f64(mean_per_error.powi(2) * (-row.posterior_log_variance).exp());
-    let error_slope = T::from_f64(slopes.error);
-    let mean_slope = T::from_f64(slopes.bound_of_mean) * precision;
-    let variance_slope = T::from_f64(-0.25 * range * slopes.bound_of_variance);
+fn kl_sums<T: Real>(c: HybridCoefficients, sample: Sample<'_, T>, grad: &mut [T]) -> Sums {
+    let half_range = T::from_f64(c.half_range);
+    let precision = T::from_f64(c.precision);
+    let error_slope = T::from_f64(c.error_slope);
+    let mean_slope = T::from_f64(c.mean_slope) * precision;
+    let variance_slope = T::from_f64(-0.5 * c.half_range * c.variance_slope);
     let one = T::from_f64(1.0);
 
     let (eps_hat, v) = sample.layout.split(sample.output);
@@ -96,26 +122,20 @@ fn kl_sums<T: Real>(row: &TableRow, slopes: Slopes, sample: Sample<'_, T>, grad:
 /// Timestep 0: minus the log likelihood of the 8-bit pixel.
 ///
 /// Here `c1 = 1` and `c2 = 0`, so `x0 - m_p = k d`. One sample in `T`: in f64 for every `T`.
-fn decoder_sums<T: Real>(
-    row: &TableRow,
-    slopes: Slopes,
-    sample: Sample<'_, T>,
-    grad: &mut [T],
-) -> Sums {
-    let half_range = 0.5 * (row.ln_beta - row.posterior_log_variance);
-    let k = row.sqrt_recip_alpha_bar_minus_one;
+fn decoder_sums<T: Real>(c: HybridCoefficients, sample: Sample<'_, T>, grad: &mut [T]) -> Sums {
+    let k = c.noise_per_data;
     let (eps_hat, v) = sample.layout.split(sample.output);
     let (grad_eps, grad_v) = sample.layout.split_mut(grad);
     let mut sums = Sums { squared_error: 0.0, bound: 0.0 };
     for i in 0..sample.x0.len() {
         let d = eps_hat[i].to_f64() - sample.noise[i].to_f64();
-        let log_variance = row.posterior_log_variance + half_range * (v[i].to_f64() + 1.0);
+        let log_variance = c.log_variance + c.half_range * (v[i].to_f64() + 1.0);
         let term = decoder_term(sample.x0[i].to_f64(), k * d, log_variance);
         sums.squared_error += d * d;
         sums.bound += term.nats;
         let grad_mean = -k * term.grad_mean;
-        grad_eps[i] = T::from_f64(slopes.error * d + slopes.bound_of_mean * grad_mean);
-        grad_v[i] = T::from_f64(slopes.bound_of_variance * term.grad_log_variance * half_range);
+        grad_eps[i] = T::from_f64(c.error_slope * d + c.mean_slope * grad_mean);
+        grad_v[i] = T::from_f64(c.variance_slope * term.grad_log_variance * c.half_range);
     }
     sums
 }

@@ -6,9 +6,10 @@ mod kind;
 mod squared_error;
 
 pub use decoder::{DecoderTerm, decoder_term};
+pub use eps_hybrid::HybridCoefficients;
 pub use kind::{HybridLoss, ObjectiveKind};
 
-use crate::{DiffusionTable, ImageLayout, NoiseLevel, NoiseSchedule, Real, TableRow};
+use crate::{DiffusionTable, ImageLayout, Mix, NoiseLevel, NoiseSchedule, Real, TableRow};
 use philox::{Draws, Purpose};
 
 /// A training objective: which timesteps, which network input, which loss.
@@ -33,6 +34,20 @@ pub struct LossBatch<'a, T> {
     pub noise: &'a [T],
     /// The timesteps `[B]`.
     pub timesteps: &'a [f64],
+}
+
+/// What a loss takes from the timestep of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossCoefficients {
+    /// Of [`ObjectiveKind::EpsHybrid`].
+    Hybrid(HybridCoefficients),
+    /// Of a squared error.
+    SquaredError {
+        /// Factors of data and noise in what the network should say.
+        target: Mix,
+        /// Of the error, in the gradient.
+        slope: f64,
+    },
 }
 
 /// The loss of one sample.
@@ -152,6 +167,37 @@ impl Objective {
         }
         let target = self.kind.prediction().target(row.level());
         let mse = squared_error::loss(target, sample, gradient_factor, grad);
+        LossTerms { loss: mse, mse, vb: None }
+    }
+
+    /// What the loss of a sample of `elements` elements takes from its timestep, for devices that
+    /// compute it themselves.
+    ///
+    /// # Panics
+    /// When the timestep is not in `0..T`.
+    pub fn coefficients(
+        &self,
+        timestep: f64,
+        elements: usize,
+        gradient_factor: f64,
+    ) -> LossCoefficients {
+        let row = self.row(timestep);
+        if self.kind == ObjectiveKind::EpsHybrid {
+            let weights = self.hybrid_loss.weights(self.table.len());
+            let hybrid = eps_hybrid::coefficients(row, weights, elements, gradient_factor);
+            return LossCoefficients::Hybrid(hybrid);
+        }
+        LossCoefficients::SquaredError {
+            target: self.kind.prediction().target(row.level()),
+            slope: 2.0 * gradient_factor / elements as f64,
+        }
+    }
+
+    /// The loss of a sample from its parts; `vb` counts where the variance is learned.
+    pub fn terms(&self, mse: f64, vb: f64) -> LossTerms {
+        if self.kind == ObjectiveKind::EpsHybrid {
+            return eps_hybrid::terms(self.hybrid_loss.weights(self.table.len()), mse, vb);
+        }
         LossTerms { loss: mse, mse, vb: None }
     }
 

@@ -1,5 +1,7 @@
 //! Memory of the mixers.
 
+use super::scan_shape;
+use crate::activations::Recompute;
 use crate::net::{ActBuf, Allocator, WideBuf};
 use ssm_kernels::{Backend, KernelError};
 
@@ -12,6 +14,13 @@ pub(crate) struct SsmSaved<B: Backend> {
     pub(super) u: [ActBuf<B>; 2],
     /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`.
     pub(super) x_dbl: [ActBuf<B>; 2],
+    /// Absent where nothing is kept, or where the gradient pass makes it again.
+    pub(super) scan: Option<ScanKept<B>>,
+}
+
+/// What the gradient pass of both scans needs.
+#[derive(Debug)]
+pub(crate) struct ScanKept<B: Backend> {
     /// `[B, L, E]`: sum of the scans before the gate.
     pub(super) pre_gate: ActBuf<B>,
     /// States on the way of both scans, as the backend keeps them.
@@ -19,16 +28,22 @@ pub(crate) struct SsmSaved<B: Backend> {
 }
 
 impl<B: Backend> SsmSaved<B> {
-    /// Memory of one mixer; `scan_states` as the backend asks for, or 0 for inference.
-    pub(crate) fn new(new: &Allocator<'_, B>, scan_states: usize) -> Result<Self, KernelError> {
+    /// Memory of one mixer.
+    pub(crate) fn new(new: &Allocator<'_, B>, keeps_scan: bool) -> Result<Self, KernelError> {
         let e = new.c.d_inner();
         Ok(Self {
             xz: new.tokens(2 * e)?,
             u: new.token_pair(e)?,
             x_dbl: new.token_pair(new.c.x_proj_width())?,
-            pre_gate: new.tokens(e)?,
-            states: new.backend.zeros(scan_states)?,
+            scan: keeps_scan.then(|| ScanKept::new(new)).transpose()?,
         })
+    }
+}
+
+impl<B: Backend> ScanKept<B> {
+    fn new(new: &Allocator<'_, B>) -> Result<Self, KernelError> {
+        let states = new.backend.selective_scan_states_len(scan_shape(new.c, new.batch), 2);
+        Ok(Self { pre_gate: new.tokens(new.c.d_inner())?, states: new.backend.zeros(states)? })
     }
 }
 
@@ -40,6 +55,8 @@ pub(crate) struct SsmScratch<B: Backend> {
     pub(super) delta_raw: [ActBuf<B>; 2],
     /// `[B, L, E]`. The gradient pass makes it again.
     pub(super) gated: ActBuf<B>,
+    /// What the gradient pass makes again of a scan that no block keeps.
+    pub(super) scan: Option<ScanKept<B>>,
     pub(super) grad_gated: ActBuf<B>,
     pub(super) grad_xz: ActBuf<B>,
     pub(super) grad_u: [ActBuf<B>; 2],
@@ -54,6 +71,7 @@ impl<B: Backend> SsmScratch<B> {
             kernels: B::Scratch::default(),
             delta_raw: new.token_pair(new.c.d_inner())?,
             gated: new.tokens(new.c.d_inner())?,
+            scan: None,
             grad_gated: ActBuf::<B>::default(),
             grad_xz: ActBuf::<B>::default(),
             grad_u: Default::default(),
@@ -62,12 +80,18 @@ impl<B: Backend> SsmScratch<B> {
         })
     }
 
-    pub(crate) fn for_training(new: &Allocator<'_, B>) -> Result<Self, KernelError> {
+    /// Memory of both passes.
+    pub(crate) fn for_training(
+        new: &Allocator<'_, B>,
+        recompute: Recompute,
+    ) -> Result<Self, KernelError> {
+        let rebuilds = recompute == Recompute::Scan;
         let e = new.c.d_inner();
         Ok(Self {
             kernels: B::Scratch::default(),
             delta_raw: new.token_pair(e)?,
             gated: new.tokens(e)?,
+            scan: rebuilds.then(|| ScanKept::new(new)).transpose()?,
             grad_gated: new.tokens(e)?,
             grad_xz: new.tokens(2 * e)?,
             grad_u: new.token_pair(e)?,

@@ -1,5 +1,6 @@
 //! Memory of the blocks.
 
+use crate::activations::Recompute;
 use crate::bidirectional_ssm::{SsmSaved, SsmScratch};
 use crate::config::Conditioning;
 use crate::net::{ActBuf, Allocator, WideBuf};
@@ -23,7 +24,7 @@ impl<B: Backend> BlockSaved<B> {
     pub(crate) fn new(
         new: &Allocator<'_, B>,
         has_skip: bool,
-        scan_states: usize,
+        keeps_scan: bool,
     ) -> Result<Self, KernelError> {
         let d = new.c.hidden_size;
         let modulated = new.c.conditioning == Conditioning::Adaln;
@@ -32,7 +33,7 @@ impl<B: Backend> BlockSaved<B> {
             stats: new.tokens(if modulated { 2 } else { 1 })?,
             modulation: new.images(if modulated { 2 * d } else { 0 })?,
             normed: new.tokens(d)?,
-            ssm: SsmSaved::new(new, scan_states)?,
+            ssm: SsmSaved::new(new, keeps_scan)?,
         })
     }
 }
@@ -61,10 +62,13 @@ impl<B: Backend> BlockScratch<B> {
         })
     }
 
-    pub(crate) fn for_training(new: &Allocator<'_, B>) -> Result<Self, KernelError> {
+    pub(crate) fn for_training(
+        new: &Allocator<'_, B>,
+        recompute: Recompute,
+    ) -> Result<Self, KernelError> {
         let d = new.c.hidden_size;
         Ok(Self {
-            ssm: SsmScratch::for_training(new)?,
+            ssm: SsmScratch::for_training(new, recompute)?,
             kernels: B::Scratch::default(),
             grad_normed: new.tokens(d)?,
             grad_joined: new.tokens(d)?,

@@ -31,12 +31,12 @@ fn rows(m: &Measured) -> Vec<Row> {
     rows
 }
 
-fn extremes(rounds: &[f64]) -> (f64, f64) {
+pub(super) fn extremes(rounds: &[f64]) -> (f64, f64) {
     let min = rounds.iter().copied().fold(f64::INFINITY, f64::min);
     (min, rounds.iter().copied().fold(0.0, f64::max))
 }
 
-fn build() -> &'static str {
+pub(super) fn build() -> &'static str {
     if cfg!(debug_assertions) { "debug" } else { "release" }
 }
 

@@ -1,14 +1,13 @@
 //! What a person sees of a training run: a bar, log lines, and preview grids.
 
-use crate::info::units;
+use crate::device::OpenDevice;
+use crate::network::Network;
 use crate::sampling::{Generator, Plan};
 use crate::{images, progress};
 use anyhow::Result;
-use data::Dataset;
 use diffusion::{NoiseSchedule, Respacing, draw_start_noise};
-use dis_model::{Dis, counts};
+use dis_model::DisConfig;
 use indicatif::ProgressBar;
-use ssm_kernels::Cpu;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use trainer::{
 };
 
 /// Images of a preview that pass through the network together.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 
 /// The hooks of `dis train`.
 pub(super) struct Screen {
@@ -33,6 +32,10 @@ pub(super) struct Screen {
     samples: PathBuf,
     plan: Plan,
     count: usize,
+    device: OpenDevice,
+    config: DisConfig,
+    /// Made for the first preview, and kept for the others.
+    network: Option<Box<dyn Network>>,
     stop: Arc<AtomicBool>,
     told_to_stop: AtomicBool,
 }
@@ -42,7 +45,7 @@ impl Screen {
         experiment: &Experiment,
         run: &RunDir,
         environment: &Environment,
-        dataset: &dyn Dataset,
+        device: &OpenDevice,
         stop: Arc<AtomicBool>,
     ) -> Result<Self> {
         let (d, sample) = (&experiment.diffusion, &experiment.sample);
@@ -56,7 +59,6 @@ impl Screen {
             guidance: experiment.guidance,
             seed: experiment.seed,
         };
-        describe(experiment, run, environment, dataset);
         Ok(Self {
             bar: None,
             is_terminal: std::io::stderr().is_terminal(),
@@ -67,6 +69,9 @@ impl Screen {
             samples: run.samples(),
             plan,
             count: sample.count,
+            device: device.clone(),
+            config: experiment.dis_config(),
+            network: None,
             stop,
             told_to_stop: AtomicBool::new(false),
         })
@@ -96,9 +101,29 @@ impl Screen {
         }
     }
 
-    fn draw(&mut self, step: u64, dis: &Dis<Cpu>, ema: &[f32]) -> Result<()> {
-        let c = dis.config();
+    /// The network with these weights.
+    fn network(&mut self, weights: &[f32]) -> Result<Box<dyn Network>> {
+        match self.network.take() {
+            Some(mut network) => {
+                network.load(weights)?;
+                Ok(network)
+            }
+            None => self.device.network(self.config.clone(), weights),
+        }
+    }
+
+    fn draw(&mut self, step: u64, ema: &[f32]) -> Result<()> {
+        let mut network = self.network(ema)?;
+        let bytes = self.images(network.as_mut())?;
+        self.network = Some(network);
+        self.show(step, &bytes)
+    }
+
+    /// The pictures of a preview, one after the other.
+    fn images(&self, network: &mut dyn Network) -> Result<Vec<u8>> {
+        let c = &self.config;
         let (count, classes) = (self.count, c.num_classes);
+        let mut generator = Generator::new(network, &self.plan)?;
         let mut bytes = Vec::new();
         for first in (0..count).step_by(BATCH) {
             let n = BATCH.min(count - first);
@@ -108,16 +133,21 @@ impl Screen {
             });
             let mut x = vec![0.0; n * c.image_len()];
             draw_start_noise(self.plan.seed, first as u64, c.image_len(), &mut x);
-            let mut generator = Generator::new(dis, ema, &self.plan, n)?;
             let drawn = generator.generate(x, first as u64, labels.as_deref(), &mut |_, _| ())?;
             bytes.extend(images::to_bytes(&drawn, c.channels, c.image_size));
         }
+        Ok(bytes)
+    }
+
+    /// Writes the grid of a preview.
+    fn show(&mut self, step: u64, bytes: &[u8]) -> Result<()> {
+        let (count, classes, size) = (self.count, self.config.num_classes, self.config.image_size);
         let columns = match classes {
             n if n > 0 && count.is_multiple_of(n) && count / n > 1 => count / n,
             _ => images::columns_for(count),
         };
         let file = self.samples.join(format!("step-{step:09}.png"));
-        let picture = images::grid(&bytes, c.image_size, columns);
+        let picture = images::grid(bytes, size, columns);
         images::save_png(&picture, &file)?;
         let png = std::fs::read(&file)?;
         let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
@@ -126,49 +156,6 @@ impl Screen {
         });
         self.say(&format!("step {step}: {count} samples in {}", file.display()));
         Ok(())
-    }
-}
-
-/// What is about to happen, before anything large is allocated.
-fn describe(
-    experiment: &Experiment,
-    run: &RunDir,
-    environment: &Environment,
-    dataset: &dyn Dataset,
-) {
-    let (c, train) = (experiment.dis_config(), &experiment.train);
-    let epochs = (train.steps * train.batch_size as u64) as f64 / dataset.len().max(1) as f64;
-    let state = units::bytes(20 * counts::parameters(&c));
-    tracing::info!(
-        "{}: {} parameters, {:.2} GFLOP an image, {state} of weights, gradients, moments and average",
-        experiment.name,
-        units::thousands(counts::parameters(&c)),
-        counts::flops(&c) * 1e-9,
-    );
-    tracing::info!(
-        "{} images of {} ({}x{}), batch {}, {} steps = {epochs:.1} epochs, in {}",
-        units::thousands(dataset.len()),
-        dataset.name(),
-        c.image_size,
-        c.image_size,
-        train.batch_size,
-        units::thousands(train.steps),
-        run.path().display(),
-    );
-    for change in run.changes() {
-        tracing::info!("changed since the last start: {change}");
-    }
-    if let Some(old) = run.previous_environment()
-        && (&old.instruction_set, old.threads)
-            != (&environment.instruction_set, environment.threads)
-    {
-        tracing::warn!(
-            "this run was made with {} on {} threads, now it is {} on {}: the last bits may differ",
-            old.instruction_set,
-            old.threads,
-            environment.instruction_set,
-            environment.threads
-        );
     }
 }
 
@@ -236,10 +223,9 @@ impl Hooks for Screen {
     fn preview(
         &mut self,
         step: u64,
-        dis: &Dis<Cpu>,
         ema: &[f32],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.draw(step, dis, ema).map_err(|error| format!("{error:#}").into())
+        self.draw(step, ema).map_err(|error| format!("{error:#}").into())
     }
 
     fn stop_requested(&self) -> bool {

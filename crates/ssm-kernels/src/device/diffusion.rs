@@ -40,7 +40,7 @@ pub struct Draw<'a> {
 }
 
 /// Operands of [`q_sample`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct QSample<'a, D> {
     /// Where the noise comes from.
     pub draw: Draw<'a>,
@@ -83,7 +83,7 @@ pub struct LossRow {
 }
 
 /// Operands of [`hybrid_loss`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct HybridLoss<'a, D> {
     /// `[B]`.
     pub rows: &'a [LossRow],
@@ -96,7 +96,7 @@ pub struct HybridLoss<'a, D> {
 }
 
 /// Operands of [`squared_error_loss`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct SquaredErrorLoss<'a, D> {
     /// `[B]`: factors of data and noise in what the network should say.
     pub targets: &'a [[f32; 2]],

@@ -19,6 +19,7 @@ pub(crate) mod partials;
 mod workspace;
 
 pub use driver::{Driver, Format, Launch, Operand, Product};
+pub use half::bf16;
 pub use memory::{DeviceBuffer, OnDevice, Slice, SliceMut};
 
 use crate::KernelError;
@@ -28,20 +29,31 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use workspace::Workspace;
 
-impl Element for half::bf16 {}
+impl Element for bf16 {}
 
 /// Formats of activations that kernels are built for.
 pub trait Activation: Element {
     /// The format of products.
     const FORMAT: Format;
+
+    /// The nearest number of this format.
+    fn from_f32(x: f32) -> Self;
 }
 
 impl Activation for f32 {
     const FORMAT: Format = Format::F32;
+
+    fn from_f32(x: f32) -> Self {
+        x
+    }
 }
 
-impl Activation for half::bf16 {
+impl Activation for bf16 {
     const FORMAT: Format = Format::Bf16;
+
+    fn from_f32(x: f32) -> Self {
+        Self::from_f32(x)
+    }
 }
 
 /// The operators on a device, with activations in `A` and everything else in f32.
@@ -174,4 +186,16 @@ pub(crate) fn f32_bytes(len: usize) -> usize {
 pub(crate) fn in_vectors(elements: usize, sizes: &[usize], addresses: &[u64]) -> bool {
     sizes.iter().all(|size| size.is_multiple_of(elements))
         && addresses.iter().all(|address| address.is_multiple_of(16))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_vectors;
+
+    #[test]
+    fn vectors_need_whole_sizes_and_addresses() {
+        assert!(in_vectors(4, &[8, 12], &[0, 32, 256]));
+        assert!(!in_vectors(4, &[8, 14], &[0, 32, 256]), "a row that ends inside a vector");
+        assert!(!in_vectors(4, &[8, 12], &[0, 40]), "an address inside 16 bytes");
+    }
 }

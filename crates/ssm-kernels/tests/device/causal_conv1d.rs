@@ -11,8 +11,8 @@ use ssm_kernels::device::{OnDevice, Slice, SliceMut};
 use ssm_kernels::{KernelError, Mat, MatMut, ScanOrder, Scratch, Storage};
 
 /// Strips have 16 or 32 tokens in the value pass, 64 in the gradient pass; a block has up to eight
-/// of them. A warp has 32 channels, or 64 to 256 in vectors. Sums of parts are divided otherwise from
-/// 17 and from 257 rows on.
+/// of them. A warp has 32 channels, or 64 to 256 in vectors. Sums of parts are divided otherwise
+/// from 17 and from 257 rows on.
 const SHAPES: [[usize; 3]; 24] = [
     [1, 1, 1],
     [3, 1, 8],

@@ -28,7 +28,8 @@ impl<T: TestActivation, D: TestDriver> Framed<T, D> {
         let cols = values.len() / rows.max(1);
         assert_eq!(values.len(), rows * cols, "whole rows");
         let mut framed = vec![T::round(f64::NAN); rows * (cols + 2 * margin)];
-        for (row, values) in framed.chunks_exact_mut(cols + 2 * margin).zip(values.chunks(cols)) {
+        let elements = values.chunks(cols.max(1));
+        for (row, values) in framed.chunks_exact_mut((cols + 2 * margin).max(1)).zip(elements) {
             for (to, &value) in row[margin..].iter_mut().zip(values) {
                 *to = T::round(value);
             }
@@ -71,7 +72,7 @@ impl<T: TestActivation, D: TestDriver> Framed<T, D> {
     pub(crate) fn get<A: TestActivation>(&self, lab: &Lab<A, D>) -> Vec<f64> {
         let all: Vec<f64> = lab.get(&self.buffer).into_iter().map(T::exact).collect();
         let mut elements = Vec::with_capacity(self.rows * self.cols);
-        for row in all.chunks_exact(self.cols + 2 * self.margin) {
+        for row in all.chunks_exact((self.cols + 2 * self.margin).max(1)) {
             let (before, rest) = row.split_at(self.margin);
             let (inside, after) = rest.split_at(self.cols);
             assert!(before.iter().chain(after).all(|x| x.is_nan()), "a margin was written");

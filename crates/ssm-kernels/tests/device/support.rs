@@ -93,7 +93,8 @@ impl TestActivation for f32 {
 
 impl TestActivation for bf16 {
     fn round(x: f64) -> Self {
-        Self::from_f64(x)
+        // As kernels do. `from_f64` drops the lower half of its number before it rounds.
+        Self::from_f32(x as f32)
     }
 
     fn exact(self) -> f64 {

@@ -5,8 +5,9 @@ use super::{Experiment, flatten};
 use std::fmt;
 
 /// Keys whose change leaves the meaning of the steps made so far alone.
-const MAY_CHANGE: [&str; 9] = [
+const MAY_CHANGE: [&str; 10] = [
     "train.steps",
+    "train.recompute",
     "train.log_every",
     "train.sample_every",
     "train.checkpoint_every",
@@ -18,7 +19,7 @@ const MAY_CHANGE: [&str; 9] = [
 ];
 
 /// Whether a run may be continued under another value of the key: its length, intervals, previews,
-/// and where the data lie.
+/// memory, and where the data lie.
 ///
 /// A new `train.steps` also moves the end of a cosine or a linear tail: the steps made so far stay
 /// what they are, those to come follow the new curve.

@@ -10,7 +10,7 @@ use super::sections::{
 use super::{Experiment, Leaf};
 use diffusion::{Guidance, GuidanceChannels, NoiseScheduleKind, ObjectiveKind, SamplerKind};
 use dis_model::init::DeltaBiasInit;
-use dis_model::{Conditioning, DisPreset, Skip};
+use dis_model::{Conditioning, DisPreset, Recompute, Skip};
 use serde::Deserialize;
 use std::path::PathBuf;
 use strsim::damerau_levenshtein;
@@ -32,7 +32,8 @@ impl Schema {
         let mut least = complete();
         least.data = DataSection { path: None, count: None, workers: None, ..least.data };
         least.model = ModelSection { preset: None, hidden_size: None, depth: None, ..least.model };
-        least.train = TrainSection { micro_batch: None, tail_fraction: None, ..least.train };
+        least.train =
+            TrainSection { micro_batch: None, recompute: None, tail_fraction: None, ..least.train };
         Self { keys: paths(&template), required: paths(&least.to_table()), template }
     }
 
@@ -223,6 +224,7 @@ fn complete_train() -> TrainSection {
         steps: 1,
         batch_size: 1,
         micro_batch: Some(1),
+        recompute: Some(Recompute::None),
         lr_max: 1.0,
         lr_min: 1.0,
         warmup_steps: 1,

@@ -6,7 +6,7 @@
 
 use diffusion::{NoiseScheduleKind, ObjectiveKind, SamplerKind};
 use dis_model::init::DeltaBiasInit;
-use dis_model::{Conditioning, DisPreset, Skip};
+use dis_model::{Conditioning, DisPreset, Recompute, Skip};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -152,6 +152,9 @@ pub struct TrainSection {
     /// Samples of one pass; a divisor of `batch_size`. Without the key the whole batch. It changes
     /// the order of sums and so the last bits of the gradient.
     pub micro_batch: Option<usize>,
+    /// What the gradient pass makes again instead of keeping it: less memory, more time, the same
+    /// bits. Without the key nothing.
+    pub recompute: Option<Recompute>,
     /// Learning rate after the warm-up.
     pub lr_max: f64,
     /// Learning rate at the end; without effect when constant.

@@ -223,11 +223,15 @@ unsafe fn read(operand: Operand, format: Format, (rows, cols): (usize, usize)) -
         true => col * operand.stride + row,
     };
     let element = |at: usize| match format {
-        // SAFETY: the caller's promise.
-        Format::F32 => unsafe { (operand.address as *const f32).wrapping_add(at).read() },
-        // SAFETY: the caller's promise.
+        Format::F32 => {
+            let from = (operand.address as *const f32).wrapping_add(at);
+            // SAFETY: the caller's promise.
+            unsafe { from.read() }
+        }
         Format::Bf16 => {
-            unsafe { (operand.address as *const bf16).wrapping_add(at).read() }.to_f32()
+            let from = (operand.address as *const bf16).wrapping_add(at);
+            // SAFETY: the caller's promise.
+            unsafe { from.read() }.to_f32()
         }
     };
     (0..rows * cols).map(|i| element(at(i / cols, i % cols))).collect()

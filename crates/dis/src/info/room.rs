@@ -1,0 +1,187 @@
+//! How much room a network needs where it is to compute, and for how many images there is room.
+
+use super::plan::{self, DEVICE_TILE, Pass, Place};
+use super::target::Target;
+use super::units::{bytes, thousands};
+use crate::device::{ComputeArgs, DeviceArg};
+use crate::doctor::available_memory;
+use crate::precision::PrecisionArg;
+use dis_model::{DisConfig, counts};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Memories of GPUs that are about, in GB.
+const USUAL_GPUS: [u64; 4] = [24, 48, 80, 141];
+
+/// What is not planned for on a device: the driver, its pool, libraries.
+const SPARE_BYTES: u64 = 1_500_000_000;
+
+/// A place to compute, with its memory.
+pub(super) struct Room {
+    pub(super) place: Place,
+    /// Name and bytes of the one memory that was found, or of the usual ones.
+    spaces: Vec<(String, u64)>,
+    /// Why no device was found.
+    missing: Option<String>,
+}
+
+impl Room {
+    /// Looks at the device of the flags.
+    pub(super) fn look(args: ComputeArgs) -> Self {
+        if args.device() == DeviceArg::Cpu {
+            let free = available_memory().map(|free| (format!("{} free here", bytes(free)), free));
+            return Self { place: Place::Cpu, spaces: free.into_iter().collect(), missing: None };
+        }
+        let place = Place::Device(args.precision());
+        match args.open() {
+            Ok(device) => {
+                let name = |free| format!("{}, {} free", device.describe(), bytes(free));
+                let spaces = device.free_memory().map(|free| (name(free), free));
+                Self { place, spaces: spaces.into_iter().collect(), missing: None }
+            }
+            Err(failure) => {
+                let usual = USUAL_GPUS.map(|gb| (format!("{gb} GB"), gb * 1_000_000_000));
+                Self { place, spaces: usual.into(), missing: Some(failure.in_full()) }
+            }
+        }
+    }
+
+    /// Images that fit together into a memory.
+    fn images(&self, c: &DisConfig, pass: Pass, space: u64) -> u64 {
+        let usable = match self.place {
+            Place::Cpu => space,
+            // What the plan leaves out, and what is lost between buffers.
+            Place::Device(_) => (space * 92 / 100).saturating_sub(SPARE_BYTES),
+        };
+        let state = match pass {
+            Pass::Inference => plan::loaded_bytes(c, self.place),
+            Pass::Training => plan::state_bytes(c, self.place),
+        };
+        let image = plan::activation_bytes(c, pass, self.place);
+        usable.saturating_sub(state) / image.max(1)
+    }
+
+    /// Lines of a page: a title, where it is not that of the line before, and a text.
+    pub(super) fn lines(&self, c: &DisConfig) -> Vec<(&'static str, String)> {
+        let Place::Device(precision) = self.place else { return self.lines_of_cpu(c) };
+        let kinds = match precision {
+            PrecisionArg::F32 => "weights twice, gradients, moments, average",
+            PrecisionArg::Bf16 => "weights in f32 and bf16, gradients, moments, average",
+        };
+        let each = self.place.state_bytes_per_parameter();
+        let of = |elements: plan::Elements| bytes(elements.bytes(self.place));
+        let image = plan::image(c, Pass::Training, self.place);
+        let [all, sampling] =
+            [Pass::Training, Pass::Inference].map(|p| plan::activation_bytes(c, p, self.place));
+        let (state, loaded) = (plan::state_bytes(c, self.place), plan::loaded_bytes(c, self.place));
+        let mut lines = vec![
+            ("on a GPU", format!("{} training state, {each} bytes a parameter:", bytes(state))),
+            ("", format!("  {kinds}")),
+            (
+                "",
+                format!(
+                    "+ {} an image in training, activations in {}:",
+                    bytes(all),
+                    precision.name()
+                ),
+            ),
+            ("", format!("  {} kept by the blocks", of(image.blocks))),
+            (
+                "",
+                format!(
+                    "  {} states of their scans, every {DEVICE_TILE} tokens",
+                    of(image.scan_states)
+                ),
+            ),
+            ("", format!("  {} for all blocks together", of(image.rest))),
+            ("", format!("{} + {} an image in sampling", bytes(loaded), bytes(sampling))),
+            ("images at once", "with 8 % and 1.5 GB to spare:".into()),
+        ];
+        lines.extend(self.spaces.iter().map(|(name, space)| {
+            let fit = |pass| thousands(self.images(c, pass, *space));
+            let (training, sampling) = (fit(Pass::Training), fit(Pass::Inference));
+            ("", format!("{name}: up to {training} in training, {sampling} in sampling"))
+        }));
+        lines.extend(self.reasons().map(|line| ("", line)));
+        lines
+    }
+
+    fn lines_of_cpu(&self, c: &DisConfig) -> Vec<(&'static str, String)> {
+        let state = plan::state_bytes(c, Place::Cpu);
+        let [training, sampling] =
+            [Pass::Training, Pass::Inference].map(|p| plan::activation_bytes(c, p, Place::Cpu));
+        let kinds = "weights, gradients, moments, average";
+        let mut lines = vec![
+            ("memory", format!("{} training state: {kinds}", bytes(state))),
+            ("", format!("+ {} an image in training (estimate)", bytes(training))),
+            (
+                "",
+                format!(
+                    "{} + {} an image in sampling",
+                    bytes(plan::weight_bytes(c)),
+                    bytes(sampling)
+                ),
+            ),
+        ];
+        lines.extend(self.spaces.first().map(|(_, free)| {
+            let most = thousands(self.images(c, Pass::Training, *free));
+            ("", format!("{} are free here: up to {most} images at once", bytes(*free)))
+        }));
+        lines
+    }
+
+    /// Why no device was found, line by line.
+    fn reasons(&self) -> impl Iterator<Item = String> {
+        let reason = self.missing.as_deref().unwrap_or_default();
+        reason.lines().enumerate().map(|(i, line)| match i {
+            0 => format!("no GPU was looked at: {line}"),
+            _ => format!("  {line}"),
+        })
+    }
+
+    /// One line per network: how many images fit in training on a device.
+    pub(super) fn table(&self, targets: &[Target]) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        write!(out, "{:<6} {:>11} {:>8} {:>8}", "size", "parameters", "state", "+ image")?;
+        let found = self.missing.is_none();
+        let head = |name: &str| if found { "images".into() } else { name.to_string() };
+        for (name, _) in &self.spaces {
+            write!(out, " {:>9}", head(name))?;
+        }
+        out.push('\n');
+        for Target { name, config: c, .. } in targets {
+            let (parameters, state) = (counts::parameters(c), plan::state_bytes(c, self.place));
+            let image = plan::activation_bytes(c, Pass::Training, self.place);
+            let (parameters, state, image) = (thousands(parameters), bytes(state), bytes(image));
+            write!(out, "{name:<6} {parameters:>11} {state:>8} {image:>8}")?;
+            for (_, space) in &self.spaces {
+                write!(out, " {:>9}", thousands(self.images(c, Pass::Training, *space)))?;
+            }
+            out.push('\n');
+        }
+        out += "\nstate, + image: memory of training on a GPU, and what every image adds\n";
+        match self.spaces.first().filter(|_| found) {
+            Some((name, _)) => writeln!(out, "images:         that train at once on {name}")?,
+            None => out += "24 GB to 141 GB: images that train at once on a GPU with that memory\n",
+        }
+        self.reasons().try_for_each(|line| writeln!(out, "{line}"))?;
+        Ok(out)
+    }
+
+    /// The same for programs.
+    pub(super) fn as_json(&self, c: &DisConfig) -> Value {
+        let spaces: Vec<Value> = self
+            .spaces
+            .iter()
+            .map(|(name, space)| {
+                json!({
+                    "memory": name,
+                    "bytes": space,
+                    "training": self.images(c, Pass::Training, *space),
+                    "sampling": self.images(c, Pass::Inference, *space),
+                })
+            })
+            .collect();
+        spaces.into()
+    }
+}

@@ -1,0 +1,477 @@
+//! Steps on a device, which the host only asks for.
+//!
+//! ```text
+//! images, positions, labels -> x_t and noise -> network -> loss and its gradient -> network backward
+//!                           (per micro-batch)  -> sum of squares -> clip, AdamW, average
+//! ```
+//!
+//! The parameters, moments and averages stay on the device, and what a step measures waits there in a
+//! row of [`Records`] until somebody asks: between two requests the host never waits. A step whose loss
+//! or gradient is not finite changes nothing there.
+
+use crate::draw;
+use crate::engine::Engine;
+use crate::step::{NonFinite, RunState, StepConfig, StepError, StepReport};
+use data::Batch;
+use diffusion::{LossCoefficients, Objective};
+use dis_model::{Activations, Dis, DisConfig, Input, ModelError, ParamLayout, Params};
+use philox::Purpose;
+use ssm_kernels::adamw_ema::device::{Clip, step_clipped};
+use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
+use ssm_kernels::device::diffusion as device_diffusion;
+use ssm_kernels::device::diffusion::{Draw, LossOutput, QSample, QSampleOutput};
+use ssm_kernels::device::{Activation, Device, DeviceBuffer, Driver, OnDevice, Slice, SliceMut};
+use ssm_kernels::sum_squares::device::sum_squares;
+use ssm_kernels::{Backend, KernelError, Storage, View, ViewMut};
+use std::ops::Range;
+
+/// Steps whose measurements wait on the device at most.
+const MOST_WAITING: usize = 128;
+
+/// A stepper and its state, both on a device.
+pub(crate) struct DeviceStepper<A: Activation, D: Driver> {
+    dis: Dis<Device<A, D>>,
+    objective: Objective,
+    config: StepConfig,
+    name: String,
+    no_decay: Vec<Range<usize>>,
+    arenas: DeviceArenas<A, D>,
+    activations: Activations<Device<A, D>>,
+    inputs: Inputs<D>,
+    records: Records<D>,
+    waiting: Vec<Waiting>,
+    /// The state as it was last downloaded; its counters are those of the steps asked for.
+    state: RunState,
+    /// Drawn on the host for one micro-batch.
+    labels: Vec<u32>,
+    drop_path: Vec<f32>,
+}
+
+/// What an optimiser step reads and writes.
+struct DeviceArenas<A: Activation, D: Driver> {
+    params: DeviceBuffer<f32, D>,
+    /// The parameters as matrix products read them.
+    compute: DeviceBuffer<A, D>,
+    grads: DeviceBuffer<f32, D>,
+    m: DeviceBuffer<f32, D>,
+    v: DeviceBuffer<f32, D>,
+    ema: DeviceBuffer<f32, D>,
+}
+
+/// Images of one micro-batch and their gradients, `[micro, C, H, W]` each.
+struct Inputs<D: Driver> {
+    x0: DeviceBuffer<f32, D>,
+    noise: DeviceBuffer<f32, D>,
+    x_t: DeviceBuffer<f32, D>,
+    grad_output: DeviceBuffer<f32, D>,
+}
+
+/// What steps measured, a row a step.
+struct Records<D: Driver> {
+    batch: usize,
+    /// `[MOST_WAITING, batch, 2]`: squared error and bound of every sample.
+    terms: DeviceBuffer<f64, D>,
+    /// `[MOST_WAITING]`, of the gradient before clipping.
+    sum_squares: DeviceBuffer<f64, D>,
+    /// `[MOST_WAITING]`: whether a loss was not finite, and whether the step was left out.
+    not_finite: DeviceBuffer<u32, D>,
+    skipped: DeviceBuffer<u32, D>,
+}
+
+/// A step that was asked for.
+struct Waiting {
+    step: u64,
+    samples_seen: u64,
+    lr: f64,
+    positions: Vec<u64>,
+}
+
+impl<A: Activation, D: Driver> DeviceStepper<A, D> {
+    /// Brings a state to the device and allocates all memory that steps will need.
+    pub(crate) fn new(
+        dis: Dis<Device<A, D>>,
+        objective: Objective,
+        config: StepConfig,
+        state: RunState,
+        name: String,
+    ) -> Result<Self, StepError> {
+        let (c, micro) = (dis.config(), config.micro_batch);
+        let activations = Activations::for_training_with(&dis, micro, config.recompute)?;
+        let device = dis.backend();
+        let arenas = DeviceArenas::new(device, &state).map_err(ModelError::from)?;
+        let inputs = Inputs::new(device, c, micro).map_err(ModelError::from)?;
+        Ok(Self {
+            no_decay: dis.layout().no_decay(),
+            records: Records::new(device, 0).map_err(ModelError::from)?,
+            waiting: Vec::new(),
+            labels: vec![0; micro],
+            drop_path: vec![1.0; (c.n_blocks() + 1) * micro],
+            arenas,
+            inputs,
+            activations,
+            dis,
+            objective,
+            config,
+            name,
+            state,
+        })
+    }
+
+    /// Asks for the gradient of one micro-batch to be added.
+    fn accumulate(&mut self, batch: &Batch, first: usize, row: usize) -> Result<(), ModelError> {
+        let micro = self.config.micro_batch;
+        let c = self.dis.config();
+        let positions = &batch.positions[first..first + micro];
+        let timesteps = self.objective.draw_timesteps(self.config.seed, positions);
+        let images = &batch.images[first * c.image_len()..(first + micro) * c.image_len()];
+        self.corrupt(images, positions, &timesteps)?;
+        self.draw(&batch.labels[first..first + micro], positions);
+
+        let Inputs { x0, noise, x_t, grad_output } = &mut self.inputs;
+        let network_times: Vec<f64> =
+            timesteps.iter().map(|&t| self.objective.network_time(t)).collect();
+        let input = Input::<f32, OnDevice<D>> {
+            x: x_t.view(),
+            timesteps: &network_times,
+            labels: self.dis.config().is_conditional().then_some(self.labels.as_slice()),
+            drop_path: (self.config.drop_path > 0.0).then_some(self.drop_path.as_slice()),
+        };
+        let params =
+            Params { full: self.arenas.params.view(), compute: self.arenas.compute.view() };
+        self.dis.forward(params, &input, &mut self.activations)?;
+        let loss = Loss {
+            objective: &self.objective,
+            timesteps: &timesteps,
+            gradient_factor: 1.0 / batch.len() as f64,
+            output: self.activations.output_view(),
+            x0: x0.view(),
+            noise: noise.view(),
+        };
+        let terms = self.records.terms_of(row, first..first + micro);
+        loss.ask(self.dis.backend(), LossOutput { grad_output: grad_output.view_mut(), terms })?;
+        let (output, grads) = (grad_output.view(), self.arenas.grads.view_mut());
+        self.dis.backward(params, &input, &mut self.activations, output, grads, None)
+    }
+
+    /// Brings the images, and mixes noise into them.
+    fn corrupt(
+        &mut self,
+        images: &[f32],
+        positions: &[u64],
+        timesteps: &[f64],
+    ) -> Result<(), KernelError> {
+        let device = self.dis.backend();
+        device.upload(images, self.inputs.x0.view_mut())?;
+        let levels: Vec<[f32; 2]> = timesteps
+            .iter()
+            .map(|&t| self.objective.level(t))
+            .map(|level| [level.a as f32, level.s as f32])
+            .collect();
+        let purpose = Purpose::DiffusionNoise as u8;
+        let draw = Draw { seed: self.config.seed, purpose, sub: 0, positions };
+        let args = QSample { draw, levels: &levels, x0: self.inputs.x0.view() };
+        let (x_t, noise) = (self.inputs.x_t.view_mut(), self.inputs.noise.view_mut());
+        device_diffusion::q_sample(device, &args, QSampleOutput { x_t, noise })
+    }
+
+    /// Draws dropped labels and drop-path factors.
+    fn draw(&mut self, labels: &[u32], positions: &[u64]) {
+        let (seed, c) = (self.config.seed, self.dis.config());
+        let (dropout, null) = (self.config.label_dropout, c.num_classes as u32);
+        draw::labels(seed, dropout, null, labels, positions, &mut self.labels);
+        if self.config.drop_path > 0.0 {
+            let rates = c.drop_path_rates(self.config.drop_path);
+            draw::drop_path(seed, rates, positions, &mut self.drop_path);
+        }
+    }
+
+    /// Asks for the update of parameters and average.
+    fn update(&mut self, row: usize, lr: f64, ema_decay: f64) -> Result<(), KernelError> {
+        let device = self.dis.backend();
+        let Records { sum_squares: sums, not_finite, skipped, .. } = &mut self.records;
+        sum_squares(device, self.arenas.grads.view(), sums.view_mut().part(row..row + 1))?;
+        let config = &self.config;
+        let hyper = Hyper {
+            lr,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            eps: config.adam_eps,
+            weight_decay: config.weight_decay,
+            step: self.state.step + 1,
+            grad_factor: 1.0,
+            no_decay: &self.no_decay,
+        };
+        let clip = Clip {
+            sum_squares: sums.view().part(row..row + 1),
+            most: config.grad_clip,
+            not_finite: Some(not_finite.view().part(row..row + 1)),
+            skipped: skipped.view_mut().part(row..row + 1),
+        };
+        let DeviceArenas { params, compute, grads, m, v, ema } = &mut self.arenas;
+        let arenas = Arenas::<f32, A, OnDevice<D>> {
+            params: params.view_mut(),
+            grads: grads.view(),
+            m: m.view_mut(),
+            v: v.view_mut(),
+            averages: &mut [Average { decay: ema_decay, values: ema.view_mut() }],
+            compute_copy: Some(compute.view_mut()),
+        };
+        step_clipped(device, &hyper, clip, arenas)
+    }
+
+    fn ask(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), ModelError> {
+        let row = self.waiting.len();
+        let device = self.dis.backend();
+        if self.records.batch != batch.len() {
+            self.records = Records::new(device, batch.len())?;
+        }
+        device.fill_zero(self.arenas.grads.view_mut())?;
+        device.fill_zero(self.records.not_finite.view_mut().part(row..row + 1))?;
+        for first in (0..batch.len()).step_by(self.config.micro_batch) {
+            self.accumulate(batch, first, row)?;
+        }
+        let (terms, flag) = self.records.terms_and_flag(row);
+        device_diffusion::flag_not_finite(self.dis.backend(), terms, flag)?;
+        self.update(row, lr, ema_decay)?;
+        self.state.step += 1;
+        self.state.samples_seen += batch.len() as u64;
+        self.waiting.push(Waiting {
+            step: self.state.step,
+            samples_seen: self.state.samples_seen,
+            lr,
+            positions: batch.positions.clone(),
+        });
+        Ok(())
+    }
+
+    /// What the device measured of the steps that wait.
+    fn measurements(&self) -> Result<Measurements, KernelError> {
+        let (device, rows, batch) = (self.dis.backend(), self.waiting.len(), self.records.batch);
+        let mut measured = Measurements {
+            terms: vec![0.0; rows * batch * 2],
+            sum_squares: vec![0.0; rows],
+            skipped: vec![0; rows],
+        };
+        let Records { terms, sum_squares, skipped, .. } = &self.records;
+        device.download(terms.view().part(0..rows * batch * 2), &mut measured.terms)?;
+        device.download(sum_squares.view().part(0..rows), &mut measured.sum_squares)?;
+        device.download(skipped.view().part(0..rows), &mut measured.skipped)?;
+        Ok(measured)
+    }
+
+    /// The report of a step from its terms, `[batch, 2]`.
+    fn report(&self, waiting: &Waiting, terms: &[f64], sum_squares: f64) -> StepReport {
+        let samples = terms.chunks_exact(2).map(|term| self.objective.terms(term[0], term[1]));
+        let count = (terms.len() / 2) as f64;
+        let mut report = StepReport {
+            step: waiting.step,
+            samples_seen: waiting.samples_seen,
+            loss: 0.0,
+            mse: 0.0,
+            vb: None,
+            grad_norm: sum_squares.sqrt(),
+            lr: waiting.lr,
+        };
+        for sample in samples {
+            report.loss += sample.loss / count;
+            report.mse += sample.mse / count;
+            if let Some(vb) = sample.vb {
+                *report.vb.get_or_insert(0.0) += vb / count;
+            }
+        }
+        report
+    }
+}
+
+impl<A: Activation, D: Driver> Engine for DeviceStepper<A, D> {
+    fn step(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), StepError> {
+        let micro = self.config.micro_batch;
+        assert!(batch.len().is_multiple_of(micro), "batch {} in parts of {micro}", batch.len());
+        Ok(self.ask(batch, lr, ema_decay)?)
+    }
+
+    fn reports(&mut self) -> Result<Vec<StepReport>, StepError> {
+        if self.waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let measured = self.measurements().map_err(ModelError::from)?;
+        let of_step = 2 * self.records.batch;
+        let mut reports = Vec::with_capacity(self.waiting.len());
+        for (row, waiting) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            let terms = &measured.terms[row * of_step..][..of_step];
+            let report = self.report(&waiting, terms, measured.sum_squares[row]);
+            if measured.skipped[row] != 0 {
+                return Err(Box::new(non_finite(&report, &waiting, terms)).into());
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    fn reports_at_once(&self) -> bool {
+        self.waiting.len() == MOST_WAITING
+    }
+
+    fn state(&mut self) -> Result<&RunState, StepError> {
+        let device = self.dis.backend();
+        let DeviceArenas { params, m, v, ema, .. } = &self.arenas;
+        let state = &mut self.state;
+        let pairs = [
+            (params, &mut state.params),
+            (m, &mut state.m),
+            (v, &mut state.v),
+            (ema, &mut state.ema),
+        ];
+        for (from, to) in pairs {
+            device.download(from.view(), to).map_err(ModelError::from)?;
+        }
+        Ok(state)
+    }
+
+    fn steps(&self) -> u64 {
+        self.state.step
+    }
+
+    fn config(&self) -> &DisConfig {
+        self.dis.config()
+    }
+
+    fn layout(&self) -> &ParamLayout {
+        self.dis.layout()
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// What waits on the device, on this machine.
+struct Measurements {
+    terms: Vec<f64>,
+    sum_squares: Vec<f64>,
+    skipped: Vec<u32>,
+}
+
+/// The loss of one micro-batch.
+struct Loss<'a, D: Driver> {
+    objective: &'a Objective,
+    timesteps: &'a [f64],
+    gradient_factor: f64,
+    /// `[micro, C_out, H, W]`.
+    output: Slice<'a, f32, D>,
+    /// `[micro, C, H, W]`.
+    x0: Slice<'a, f32, D>,
+    noise: Slice<'a, f32, D>,
+}
+
+impl<D: Driver> Loss<'_, D> {
+    /// Asks for the terms of every sample and the gradient of the output.
+    fn ask<A: Activation>(
+        &self,
+        device: &Device<A, D>,
+        out: LossOutput<'_, D>,
+    ) -> Result<(), KernelError> {
+        let &Self { output, x0, noise, .. } = self;
+        let elements = x0.len() / self.timesteps.len();
+        let (mut rows, mut targets, mut factor) = (Vec::new(), Vec::new(), 0.0);
+        for &timestep in self.timesteps {
+            match self.objective.coefficients(timestep, elements, self.gradient_factor) {
+                LossCoefficients::Hybrid(c) => rows.push(device_diffusion::LossRow {
+                    error_slope: c.error_slope,
+                    mean_slope: c.mean_slope,
+                    variance_slope: c.variance_slope,
+                    half_range: c.half_range,
+                    log_variance: c.log_variance,
+                    precision: c.precision,
+                    noise_per_data: c.noise_per_data,
+                    is_first: c.is_first,
+                }),
+                LossCoefficients::SquaredError { target, slope } => {
+                    targets.push([target.first as f32, target.second as f32]);
+                    factor = slope as f32;
+                }
+            }
+        }
+        if targets.is_empty() {
+            let args = device_diffusion::HybridLoss { rows: &rows, output, x0, noise };
+            return device_diffusion::hybrid_loss(device, &args, out);
+        }
+        let (targets, slope) = (&targets, factor);
+        let args = device_diffusion::SquaredErrorLoss { targets, slope, output, x0, noise };
+        device_diffusion::squared_error_loss(device, &args, out)
+    }
+}
+
+impl<A: Activation, D: Driver> DeviceArenas<A, D> {
+    fn new(device: &Device<A, D>, state: &RunState) -> Result<Self, KernelError> {
+        let put = |values: &[f32]| {
+            let mut buffer = device.empty(values.len())?;
+            device.upload(values, buffer.view_mut())?;
+            Ok(buffer)
+        };
+        let rounded: Vec<A> = state.params.iter().map(|&x| A::from_f32(x)).collect();
+        let mut compute = device.empty(rounded.len())?;
+        device.upload(&rounded, compute.view_mut())?;
+        Ok(Self {
+            params: put(&state.params)?,
+            compute,
+            grads: device.zeros(state.params.len())?,
+            m: put(&state.m)?,
+            v: put(&state.v)?,
+            ema: put(&state.ema)?,
+        })
+    }
+}
+
+impl<D: Driver> Inputs<D> {
+    fn new<A: Activation>(
+        device: &Device<A, D>,
+        c: &DisConfig,
+        micro: usize,
+    ) -> Result<Self, KernelError> {
+        let images = || device.zeros(micro * c.image_len());
+        Ok(Self {
+            x0: images()?,
+            noise: images()?,
+            x_t: images()?,
+            grad_output: device.zeros(micro * c.output_len())?,
+        })
+    }
+}
+
+impl<D: Driver> Records<D> {
+    fn new<A: Activation>(device: &Device<A, D>, batch: usize) -> Result<Self, KernelError> {
+        Ok(Self {
+            batch,
+            terms: device.zeros(MOST_WAITING * batch * 2)?,
+            sum_squares: device.zeros(MOST_WAITING)?,
+            not_finite: device.zeros(MOST_WAITING)?,
+            skipped: device.zeros(MOST_WAITING)?,
+        })
+    }
+
+    /// Terms of some samples of a step.
+    fn terms_of(&mut self, row: usize, samples: Range<usize>) -> SliceMut<'_, f64, D> {
+        let first = row * self.batch;
+        self.terms.view_mut().part(2 * (first + samples.start)..2 * (first + samples.end))
+    }
+
+    /// Terms of all samples of a step, and its flag.
+    fn terms_and_flag(&mut self, row: usize) -> (Slice<'_, f64, D>, SliceMut<'_, u32, D>) {
+        let of_step = 2 * self.batch;
+        let terms = self.terms.view().part(row * of_step..(row + 1) * of_step);
+        (terms, self.not_finite.view_mut().part(row..row + 1))
+    }
+}
+
+fn non_finite(report: &StepReport, waiting: &Waiting, terms: &[f64]) -> NonFinite {
+    let samples = terms.chunks_exact(2).zip(&waiting.positions);
+    let bad = samples.filter(|(term, _)| !term.iter().all(|x| x.is_finite()));
+    NonFinite {
+        step: report.step,
+        loss: report.loss,
+        grad_norm: report.grad_norm,
+        positions: bad.map(|(_, &position)| position).take(16).collect(),
+        params: Vec::new(),
+    }
+}
