@@ -87,6 +87,10 @@ template <class T> inline T shuffle(uint32_t mask, T value, unsigned source) {
   return value;
 }
 
+// The result of a device's approximate unit: `exact`, off by up to `error` of itself where the emulator is told to be like a
+// device. How far, the bits of the number decide, so results stay the same from run to run.
+float approximate(float exact, float error);
+
 inline unsigned lane() {
   const uint3 &t = thread_index(), &n = block_size();
   return (t.x + n.x * (t.y + n.y * t.z)) % 32;

@@ -26,6 +26,17 @@ const uint3& block_size() { return block().size; }
 const uint3& grid_size() { return block().grid; }
 unsigned char* shared_memory() { return block().shared; }
 
+// ---- approximate units
+
+static bool is_approximate = false;
+
+float approximate(float exact, float error) {
+  if (!is_approximate) return exact;
+  const uint32_t mixed = (__float_as_uint(exact) ^ 0x9E3779B9u) * 0x85EBCA6Bu;
+  const float share = float(int32_t(mixed)) * 0x1p-31f;
+  return exact + exact * (error * share);
+}
+
 // ---- fibers
 
 #if defined(__x86_64__)
@@ -429,6 +440,12 @@ void dis_emulator_free(void* memory) {
 void dis_emulator_written(void* memory, size_t bytes) {
   std::lock_guard<std::mutex> guard(one_at_a_time());
   if (check_written) check_written(reinterpret_cast<uintptr_t>(memory), bytes);
+}
+
+// Tells whether exponentials and reciprocals are as far off as the device's may be.
+void dis_emulator_set_approximate(int on) {
+  std::lock_guard<std::mutex> guard(one_at_a_time());
+  is_approximate = on != 0;
 }
 
 // Runs a kernel; `seed` 0 runs threads in order, any other in an order of its own. 0 when nothing went wrong, otherwise 1 and

@@ -76,7 +76,7 @@ __device__ __forceinline__ float exp2_approx(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #else
-  return exp2f(x);
+  return emulator::approximate(exp2f(x), 0x1p-22f);
 #endif
 }
 
@@ -87,7 +87,7 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #else
-  return 1.0f / x;
+  return emulator::approximate(1.0f / x, 0x1p-23f);
 #endif
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
     let target = target::resolve(&args.model, args.sizes, None)?;
-    let pass = if args.train { Pass::Training } else { Pass::Inference };
+    let pass = if args.train { Pass::TRAINING } else { Pass::Inference };
     if args.train {
         args.compute.require_f32_on_cpu("a training step on the CPU")?;
     }
@@ -113,7 +113,7 @@ fn check_memory(
     let (c, place) = (&target.config, device.place());
     let arenas = match pass {
         Pass::Inference => plan::loaded_bytes(c, place),
-        Pass::Training => plan::state_bytes(c, place),
+        Pass::Training(_) => plan::state_bytes(c, place),
     };
     let needed = arenas + u64::from(images) * plan::activation_bytes(c, pass, place);
     if needed <= available {

@@ -37,7 +37,7 @@ With --device it ends with exit code 74 where that GPU does not work.
   DIS_CPU_ISA=avx2 dis doctor        the same with another instruction set
   RAYON_NUM_THREADS=1 dis doctor     the same on one thread";
 
-/// Show what this machine can do: instruction set, threads, memory, disk, GPUs, measured speed.
+/// Show what this machine can do: instruction set, memory, disk, GPUs, measured speed.
 ///
 /// Put its output into every report of a problem.
 #[derive(Debug, clap::Args)]

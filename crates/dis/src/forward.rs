@@ -160,7 +160,7 @@ impl Computer {
         };
         let Some(available) = available else { return Ok(()) };
         let (pass, gradients) = match inputs.grad_out {
-            Some(_) => (Pass::Training, plan::weight_bytes(&weights.config)),
+            Some(_) => (Pass::TRAINING, plan::weight_bytes(&weights.config)),
             None => (Pass::Inference, 0),
         };
         let c = &weights.config;
@@ -221,7 +221,7 @@ impl Work<'_> {
             |values: &[f64]| values.iter().map(|&v| B::Wide::from_f64(v)).collect::<Vec<_>>();
         let params: Vec<B::Wide> =
             weights.params.iter().map(|&p| B::Wide::from_f64(f64::from(p))).collect();
-        let pass = if inputs.grad_out.is_some() { Pass::Training } else { Pass::Inference };
+        let pass = if inputs.grad_out.is_some() { Pass::TRAINING } else { Pass::Inference };
         let mut network = Loaded::new(backend, c.clone(), &params, pass)?;
         let condition = Condition { timesteps: &inputs.t, labels: inputs.y.as_deref() };
         network.put(&convert(&inputs.x), inputs.batch)?;

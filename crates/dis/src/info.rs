@@ -9,7 +9,7 @@ use crate::device::ComputeArgs;
 use crate::exit;
 use crate::load::Which;
 use anyhow::Result;
-use dis_model::{DisConfig, DisPreset, ParamLayout, counts};
+use dis_model::{DisConfig, DisPreset, ParamLayout, Recompute, counts};
 use plan::{Pass, Place};
 use room::Room;
 use serde_json::{Value, json};
@@ -163,7 +163,7 @@ fn table(targets: &[Target], room: &Room) -> Result<String> {
             giga(counts::flops(c)),
             giga(counts::paper_flops(c)),
             bytes(plan::state_bytes(c, Place::Cpu)),
-            bytes(plan::activation_bytes(c, Pass::Training, Place::Cpu)),
+            bytes(plan::activation_bytes(c, Pass::TRAINING, Place::Cpu)),
         )?;
     }
     out += LEGEND;
@@ -200,6 +200,7 @@ fn page(target: &Target, room: &Room) -> Result<String> {
 /// The same for programs. Sizes in bytes.
 fn as_json(target: &Target, room: &Room) -> Value {
     let (c, place) = (&target.config, room.place);
+    let training = |recompute| plan::activation_bytes(c, Pass::Training(recompute), place);
     json!({
         "name": target.name,
         "config": c,
@@ -217,7 +218,9 @@ fn as_json(target: &Target, room: &Room) -> Value {
             "weights": plan::weight_bytes(c),
             "checkpoint": plan::checkpoint_bytes(c),
             "training_state": plan::state_bytes(c, place),
-            "training_per_image_estimate": plan::activation_bytes(c, Pass::Training, place),
+            "training_per_image_estimate": training(Recompute::None),
+            "training_per_image_recompute_scan": training(Recompute::Scan),
+            "training_per_image_recompute_block": training(Recompute::Block),
             "sampling_per_image_estimate": plan::activation_bytes(c, Pass::Inference, place),
         },
         "images_at_once": room.as_json(c),

@@ -125,7 +125,7 @@ impl<B: Backend> Memory<B> {
     fn new(dis: &Dis<B>, pass: Pass, batch: usize) -> Result<Self, ModelError> {
         let activations = match pass {
             Pass::Inference => Activations::for_inference(dis, batch)?,
-            Pass::Training => Activations::for_training(dis, batch)?,
+            Pass::Training(recompute) => Activations::for_training_with(dis, batch, recompute)?,
         };
         let c = dis.config();
         Ok(Self {

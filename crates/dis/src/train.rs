@@ -10,6 +10,7 @@ use crate::info::units;
 use crate::threads::Threads;
 use anyhow::{Context, Result};
 use describe::describe;
+use dis_model::Recompute;
 use screen::Screen;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
@@ -126,7 +127,9 @@ fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Fail
     let Some(available) = device.free_memory() else { return Ok(()) };
     let (c, images) = (experiment.dis_config(), experiment.train.micro_batch());
     let place = device.place();
-    let image = plan::activation_bytes(&c, Pass::Training, place);
+    let recompute = experiment.train.recompute.unwrap_or_default();
+    let image_with = |recompute| plan::activation_bytes(&c, Pass::Training(recompute), place);
+    let image = image_with(recompute);
     let previews = preview_bytes(experiment, place);
     let state = plan::state_bytes(&c, place) + previews;
     let needed = state + images as u64 * image;
@@ -142,12 +145,20 @@ fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Fail
         units::bytes(image),
         units::bytes(available)
     );
-    let fitting = available.saturating_sub(state) / image;
+    let room = available.saturating_sub(state);
     let batch = experiment.train.batch_size;
-    let divisor = (1..=batch).rev().find(|m| batch.is_multiple_of(*m) && *m as u64 <= fitting);
-    Err(Failure::usage(message).help(match divisor {
-        Some(m) => format!("pass fewer images together: --set train.micro_batch={m}"),
-        None => "a smaller network: --set model.preset=S, or larger patches".into(),
+    let divisor = (1..=batch).rev().find(|m| batch.is_multiple_of(*m) && *m as u64 * image <= room);
+    let fewer = divisor.map(|m| format!("pass fewer images together: --set train.micro_batch={m}"));
+    let cheaper = [("scan", Recompute::Scan), ("block", Recompute::Block)];
+    let fits = |recompute| images as u64 * image_with(recompute) <= room;
+    let again = cheaper
+        .into_iter()
+        .find(|(_, recompute)| fits(*recompute))
+        .map(|(name, _)| format!("keep less, for more time: --set train.recompute={name}"));
+    let ways: Vec<String> = fewer.into_iter().chain(again).collect();
+    Err(Failure::usage(message).help(match ways.is_empty() {
+        false => ways.join("; or "),
+        true => "a smaller network: --set model.preset=S, or larger patches".into(),
     }))
 }
 

@@ -89,7 +89,7 @@ impl Job for Bench<'_> {
         }
         let seconds = (0..rounds).map(|_| time()).collect::<Result<_, _>>()?;
         bar.finish_and_clear();
-        let passes = if pass == Pass::Training { 3.0 } else { 1.0 };
+        let passes = if pass == Pass::TRAINING { 3.0 } else { 1.0 };
         let after = device.free_memory();
         Ok(Measured {
             pass,
@@ -121,7 +121,7 @@ where
         network.put(&wave(images * c.image_len()), images)?;
         let training = match pass {
             Pass::Inference => None,
-            Pass::Training => {
+            Pass::Training(_) => {
                 let slope = wave(images * c.output_len());
                 let mut grad_out = network.backend().zeros(slope.len())?;
                 network.backend().upload(&slope, Storage::view_mut(&mut grad_out))?;
@@ -158,7 +158,7 @@ pub(super) fn page(
     let (seconds, rounds) = (median(&m.rounds), m.rounds.len());
     let what = match m.pass {
         Pass::Inference => "value pass",
-        Pass::Training => "training step without its loss",
+        Pass::Training(_) => "training step without its loss",
     };
     writeln!(out, "{}: {}", target.name, describe(&target.config))?;
     let mut row = |title: &str, text: String| writeln!(out, "{title:<13}{text}");
@@ -169,7 +169,8 @@ pub(super) fn page(
     let [seconds_ms, min, max] = [seconds, min, max].map(|seconds| seconds * 1e3);
     row("rounds", format!("{rounds}: median {seconds_ms:.2} ms, min {min:.2}, max {max:.2}"))?;
     row("speed", format!("{:.2} img/s", m.images as f64 / seconds))?;
-    row("products", format!("{:.2} TFLOP/s, all other work included", m.flops / seconds / 1e12))?;
+    let rate = m.flops / seconds / 1e9;
+    row("products", format!("{rate:.1} GFLOP/s, with all other work in the time"))?;
     if let Some(taken) = m.taken.filter(|&taken| taken > 0) {
         row(
             "memory",
@@ -187,7 +188,7 @@ pub(super) fn as_json(target: &Target, m: &Measured, device: &OpenDevice) -> Val
     json!({
         "name": target.name,
         "config": target.config,
-        "pass": if m.pass == Pass::Training { "training" } else { "forward" },
+        "pass": if m.pass == Pass::TRAINING { "training" } else { "forward" },
         "images": m.images,
         "precision": device.precision().name(),
         "build": build(),

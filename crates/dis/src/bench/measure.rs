@@ -53,7 +53,7 @@ pub(super) fn measure<B: HostBackend<Elem = f32>>(
     let resettable = usage::reset_peak_memory();
     let mut workload = match pass {
         Pass::Inference => Workload::<B>::for_inference(config.clone(), images)?,
-        Pass::Training => Workload::<B>::for_training(config.clone(), images)?,
+        Pass::Training(_) => Workload::<B>::for_training(config.clone(), images)?,
     };
     let part_rounds = rounds.min(PART_ROUNDS);
     let bar = progress::bar((2 * WARM_UP + rounds + part_rounds) as u64, 0, "rounds");
@@ -85,7 +85,7 @@ pub(super) fn measure<B: HostBackend<Elem = f32>>(
         times.push(timed::take());
     }
     bar.finish_and_clear();
-    let passes = if pass == Pass::Training { 3.0 } else { 1.0 };
+    let passes = if pass == Pass::TRAINING { 3.0 } else { 1.0 };
     Ok(Measured {
         pass,
         images,
@@ -104,7 +104,7 @@ fn step<B: HostBackend<Elem = f32>>(
 ) -> Result<(), ModelError> {
     match pass {
         Pass::Inference => workload.forward().map(drop),
-        Pass::Training => workload.train_step().map(drop),
+        Pass::Training(_) => workload.train_step().map(drop),
     }
 }
 

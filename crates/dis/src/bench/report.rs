@@ -50,7 +50,7 @@ pub(super) fn page(
     let (seconds, rounds) = (m.seconds(), m.rounds.len());
     let what = match m.pass {
         Pass::Inference => "value pass",
-        Pass::Training => "training step",
+        Pass::Training(_) => "training step",
     };
     writeln!(out, "{}: {}", target.name, describe(&target.config))?;
     let mut row = |title: &str, text: String| writeln!(out, "{title:<13}{text}");
@@ -116,7 +116,7 @@ fn memory(target: &Target, pass: Pass, peak: u64) -> String {
 /// Bytes of what is as long as the parameters.
 fn arenas(target: &Target, pass: Pass) -> [(&'static str, u64); 4] {
     let weights = plan::weight_bytes(&target.config);
-    let training = if pass == Pass::Training { weights } else { 0 };
+    let training = if pass == Pass::TRAINING { weights } else { 0 };
     [
         ("weights", weights),
         ("gradients", training),
@@ -151,7 +151,7 @@ pub(super) fn as_json(target: &Target, m: &Measured, precision: &str) -> Value {
     json!({
         "name": target.name,
         "config": target.config,
-        "pass": if m.pass == Pass::Training { "training" } else { "forward" },
+        "pass": if m.pass == Pass::TRAINING { "training" } else { "forward" },
         "images": m.images,
         "precision": precision,
         "build": build(),

@@ -6,7 +6,7 @@
 //! with threads more than with images and is a few per cent.
 
 use crate::precision::PrecisionArg;
-use dis_model::{Conditioning, DisConfig, Skip, counts};
+use dis_model::{Conditioning, DisConfig, Recompute, Skip, counts};
 use ssm_kernels::selective_scan::Shape;
 use ssm_kernels::{Backend, Cpu};
 use std::ops::{Add, Mul};
@@ -28,8 +28,13 @@ pub(crate) const CHECKPOINT_BYTES_PER_PARAMETER: u64 = 4 * F32;
 pub(crate) enum Pass {
     /// A value pass alone: blocks share their buffers.
     Inference,
-    /// A value pass that a gradient pass follows: every block keeps its own.
-    Training,
+    /// A value pass that a gradient pass follows: every block keeps what is not made again.
+    Training(Recompute),
+}
+
+impl Pass {
+    /// With a gradient pass that makes nothing again.
+    pub(crate) const TRAINING: Self = Self::Training(Recompute::None);
 }
 
 /// Where a network computes, as far as memory goes.
@@ -81,16 +86,16 @@ pub(crate) fn loaded_bytes(c: &DisConfig, place: Place) -> u64 {
 
 /// Memory that every further image of a batch takes.
 pub(crate) fn activation_bytes(c: &DisConfig, pass: Pass, place: Place) -> u64 {
-    let Image { blocks, scan_states, rest } = image(c, pass, place);
-    (blocks + scan_states + rest).bytes(place)
+    let Image { blocks, scans, rest } = image(c, pass, place);
+    (blocks + scans + rest).bytes(place)
 }
 
 /// Buffers of one image.
 pub(crate) struct Image {
-    /// Those of which every block has its own, or one set for all in inference.
+    /// Those of which every block has its own, or all one set.
     pub(crate) blocks: Elements,
-    /// States that the scans of every block keep for its gradient pass.
-    pub(crate) scan_states: Elements,
+    /// What the scans of every block, or of one at a time, keep for the gradient pass.
+    pub(crate) scans: Elements,
     /// Embedding, head, and what blocks take turns with.
     pub(crate) rest: Elements,
 }
@@ -155,23 +160,29 @@ pub(crate) fn image(c: &DisConfig, pass: Pass, place: Place) -> Image {
             let joined = if c.skip == Skip::None { 0 } else { ld };
             let blocks = block + act(joined + (in_blocks + 2) * ld) + wide(2 * ld);
             let rest = common + wide(pixels) + kernels;
-            Image { blocks, scan_states: Elements::default(), rest }
+            Image { blocks, scans: Elements::default(), rest }
         }
-        Pass::Training => {
+        Pass::Training(recompute) => {
+            // Blocks that are made again take turns with one set of buffers.
+            let (sets, joined) = match recompute {
+                Recompute::Block => (1, skips.min(1)),
+                _ => (n_blocks, skips),
+            };
+            let scan_sets = if recompute == Recompute::None { n_blocks } else { 1 };
             // Output and residual of every block, the joined operand of those with a skip.
-            let blocks = (block + act(ld) + wide(ld)) * n_blocks + act(skips * ld);
-            let scan_states = wide(scan_states(c, place)) * n_blocks;
+            let blocks = block * sets + (act(ld) + wide(ld)) * n_blocks + act(joined * ld);
+            let scans = kept_by_scans(c, place) * scan_sets;
             let head_gradients = act(head_tokens + 2 * ld + 2 * d);
             let travelling = act(ld + skips * ld + d) + wide(ld);
             // Image, noise, their mixture, the gradient of the output.
             let images = wide(3 * pixels + output);
             let gradients = gradients_in_block(c) + head_gradients + travelling;
-            Image { blocks, scan_states, rest: common + gradients + images + kernels }
+            Image { blocks, scans, rest: common + gradients + images + kernels }
         }
     }
 }
 
-/// What one block keeps for its gradient pass, apart from its output, residual and skip.
+/// What one block keeps for its gradient pass, apart from its output, residual, skip and scans.
 fn saved_by_block(c: &DisConfig) -> Elements {
     let [l, d, e, x] =
         [c.seq_len(), c.hidden_size, c.d_inner(), c.x_proj_width()].map(|n| n as u64);
@@ -179,11 +190,16 @@ fn saved_by_block(c: &DisConfig) -> Elements {
         Conditioning::Token => Elements::wide(l),
         Conditioning::Adaln => Elements::wide(2 * l) + Elements::act(2 * d),
     };
-    // [x | z]; u of both orders; the sum of the scans; [delta_r | B | C] of both orders.
-    Elements::act(l * (2 * e + 2 * e + e + 2 * x) + l * d) + norm
+    // [x | z]; u of both orders; [delta_r | B | C] of both orders.
+    Elements::act(l * (2 * e + 2 * e + 2 * x) + l * d) + norm
 }
 
-/// What the scans of one block keep for its gradient pass.
+/// What the scans of one block keep for its gradient pass: their sum before the gate, and states.
+fn kept_by_scans(c: &DisConfig, place: Place) -> Elements {
+    Elements::act((c.seq_len() * c.d_inner()) as u64) + Elements::wide(scan_states(c, place))
+}
+
+/// States on the way of the scans of one block, both orders.
 fn scan_states(c: &DisConfig, place: Place) -> u64 {
     let (seq_len, channels, states) = (c.seq_len(), c.d_inner(), c.d_state);
     match place {
@@ -216,7 +232,7 @@ fn inside_kernels(c: &DisConfig, pass: Pass, place: Place) -> Elements {
     match (place, pass) {
         (Place::Cpu, _) => Elements::default(),
         (Place::Device(_), Pass::Inference) => Elements::wide(2 * l * e),
-        (Place::Device(_), Pass::Training) => {
+        (Place::Device(_), Pass::Training(_)) => {
             let of_b_and_c = 2 * l * e.div_ceil(DEVICE_CHANNELS) * 2 * n;
             Elements::wide(of_b_and_c + 2 * e * (n + 2))
         }
@@ -234,17 +250,17 @@ mod tests {
     fn training_memory_of_a_wide_network_is_twenty_two_activations_a_block() {
         let c = DisConfig::official(DisPreset::H, 32, 4, 2, 1000);
         let bytes = |pass| activation_bytes(&c, pass, Place::Cpu);
-        let elements = (bytes(Pass::Training) / F32) as f64;
+        let elements = (bytes(Pass::TRAINING) / F32) as f64;
         let per_block = elements / (c.n_blocks() * c.seq_len() * c.hidden_size) as f64;
         assert!((21.5..23.5).contains(&per_block), "{per_block}");
-        let ratio = bytes(Pass::Training) / bytes(Pass::Inference);
+        let ratio = bytes(Pass::TRAINING) / bytes(Pass::Inference);
         assert!((10..40).contains(&ratio), "{ratio}");
     }
 
     #[test]
     fn skips_and_modulation_change_the_plan() {
         let c = DisConfig::official(DisPreset::S, 32, 3, 2, 10);
-        let bytes = |c: &DisConfig| activation_bytes(c, Pass::Training, Place::Cpu);
+        let bytes = |c: &DisConfig| activation_bytes(c, Pass::TRAINING, Place::Cpu);
         let none = DisConfig { skip: Skip::None, ..c.clone() };
         let ld = (c.seq_len() * c.hidden_size) as u64;
         assert_eq!(bytes(&c) - bytes(&none), 24 * ld * F32);
@@ -257,13 +273,25 @@ mod tests {
         assert_eq!(state_bytes(&c, Place::Cpu), 20 * parameters);
         assert_eq!(state_bytes(&c, BF16), 22 * parameters);
         assert_eq!((weight_bytes(&c), loaded_bytes(&c, BF16)), (4 * parameters, 6 * parameters));
-        let short = image(&c, Pass::Training, BF16);
-        let long = image(&c, Pass::Training, Place::Device(PrecisionArg::F32));
+        let short = image(&c, Pass::TRAINING, BF16);
+        let long = image(&c, Pass::TRAINING, Place::Device(PrecisionArg::F32));
         assert_eq!(short.blocks, long.blocks);
         // States stay f32.
-        let f32 = short.scan_states.bytes(Place::Cpu);
-        assert_eq!(short.scan_states.bytes(BF16), f32);
-        assert_eq!(f32, 4 * 25 * 2 * 16 * 16 * 2 * 368);
+        let (tokens, e) = (c.seq_len() as u64, c.d_inner() as u64);
+        let states = 4 * 2 * 16 * 16 * e;
+        assert_eq!(short.scans.bytes(BF16), 25 * (2 * tokens * e + states));
+    }
+
+    #[test]
+    fn what_is_made_again_is_kept_once() {
+        let c = DisConfig::official(DisPreset::S, 32, 3, 2, 0);
+        let plan = |recompute| image(&c, Pass::Training(recompute), BF16);
+        let [none, scan, block] = [Recompute::None, Recompute::Scan, Recompute::Block].map(plan);
+        assert_eq!(none.blocks, scan.blocks);
+        assert_eq!(none.scans, scan.scans * 25);
+        assert_eq!(scan.scans, block.scans);
+        // Hidden state and residual of every block stay.
+        assert!(block.blocks.bytes(BF16) * 2 < none.blocks.bytes(BF16));
     }
 
     #[cfg(feature = "emulated")]

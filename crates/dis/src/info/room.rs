@@ -6,12 +6,15 @@ use super::units::{bytes, thousands};
 use crate::device::{ComputeArgs, DeviceArg};
 use crate::doctor::available_memory;
 use crate::precision::PrecisionArg;
-use dis_model::{DisConfig, counts};
+use dis_model::{DisConfig, Recompute, counts};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Memories of GPUs that are about, in GB.
 const USUAL_GPUS: [u64; 4] = [24, 48, 80, 141];
+
+/// From the most memory to the least.
+const RECOMPUTE: [Recompute; 3] = [Recompute::None, Recompute::Scan, Recompute::Block];
 
 /// What is not planned for on a device: the driver, its pool, libraries.
 const SPARE_BYTES: u64 = 1_500_000_000;
@@ -55,7 +58,7 @@ impl Room {
         };
         let state = match pass {
             Pass::Inference => plan::loaded_bytes(c, self.place),
-            Pass::Training => plan::state_bytes(c, self.place),
+            Pass::Training(_) => plan::state_bytes(c, self.place),
         };
         let image = plan::activation_bytes(c, pass, self.place);
         usable.saturating_sub(state) / image.max(1)
@@ -70,37 +73,33 @@ impl Room {
         };
         let each = self.place.state_bytes_per_parameter();
         let of = |elements: plan::Elements| bytes(elements.bytes(self.place));
-        let image = plan::image(c, Pass::Training, self.place);
-        let [all, sampling] =
-            [Pass::Training, Pass::Inference].map(|p| plan::activation_bytes(c, p, self.place));
+        let image = plan::image(c, Pass::TRAINING, self.place);
+        let of_image = |pass| bytes(plan::activation_bytes(c, pass, self.place));
+        let [none, scan, block] = RECOMPUTE.map(Pass::Training).map(of_image);
         let (state, loaded) = (plan::state_bytes(c, self.place), plan::loaded_bytes(c, self.place));
         let mut lines = vec![
             ("on a GPU", format!("{} training state, {each} bytes a parameter:", bytes(state))),
             ("", format!("  {kinds}")),
+            ("", format!("+ {none} an image in training, activations in {}:", precision.name())),
+            ("", format!("  {} for every block to keep", of(image.blocks))),
             (
                 "",
                 format!(
-                    "+ {} an image in training, activations in {}:",
-                    bytes(all),
-                    precision.name()
-                ),
-            ),
-            ("", format!("  {} kept by the blocks", of(image.blocks))),
-            (
-                "",
-                format!(
-                    "  {} states of their scans, every {DEVICE_TILE} tokens",
-                    of(image.scan_states)
+                    "  {} for its scans: a sum, and states every {DEVICE_TILE} tokens",
+                    of(image.scans)
                 ),
             ),
             ("", format!("  {} for all blocks together", of(image.rest))),
-            ("", format!("{} + {} an image in sampling", bytes(loaded), bytes(sampling))),
-            ("images at once", "with 8 % and 1.5 GB to spare:".into()),
+            ("", format!("  {scan} with train.recompute = \"scan\", {block} with \"block\"")),
+            ("", format!("{} + {} an image in sampling", bytes(loaded), of_image(Pass::Inference))),
+            ("images at once", "that fit, with 8 % and 1.5 GB to spare".into()),
+            ("", format!("{:>8} {:>8} {:>8} {:>9}", "training", "scan", "block", "sampling")),
         ];
         lines.extend(self.spaces.iter().map(|(name, space)| {
             let fit = |pass| thousands(self.images(c, pass, *space));
-            let (training, sampling) = (fit(Pass::Training), fit(Pass::Inference));
-            ("", format!("{name}: up to {training} in training, {sampling} in sampling"))
+            let [none, scan, block] = RECOMPUTE.map(Pass::Training).map(fit);
+            let sampling = fit(Pass::Inference);
+            ("", format!("{none:>8} {scan:>8} {block:>8} {sampling:>9}  {name}"))
         }));
         lines.extend(self.reasons().map(|line| ("", line)));
         lines
@@ -109,7 +108,7 @@ impl Room {
     fn lines_of_cpu(&self, c: &DisConfig) -> Vec<(&'static str, String)> {
         let state = plan::state_bytes(c, Place::Cpu);
         let [training, sampling] =
-            [Pass::Training, Pass::Inference].map(|p| plan::activation_bytes(c, p, Place::Cpu));
+            [Pass::TRAINING, Pass::Inference].map(|p| plan::activation_bytes(c, p, Place::Cpu));
         let kinds = "weights, gradients, moments, average";
         let mut lines = vec![
             ("memory", format!("{} training state: {kinds}", bytes(state))),
@@ -124,7 +123,7 @@ impl Room {
             ),
         ];
         lines.extend(self.spaces.first().map(|(_, free)| {
-            let most = thousands(self.images(c, Pass::Training, *free));
+            let most = thousands(self.images(c, Pass::TRAINING, *free));
             ("", format!("{} are free here: up to {most} images at once", bytes(*free)))
         }));
         lines
@@ -151,11 +150,11 @@ impl Room {
         out.push('\n');
         for Target { name, config: c, .. } in targets {
             let (parameters, state) = (counts::parameters(c), plan::state_bytes(c, self.place));
-            let image = plan::activation_bytes(c, Pass::Training, self.place);
+            let image = plan::activation_bytes(c, Pass::TRAINING, self.place);
             let (parameters, state, image) = (thousands(parameters), bytes(state), bytes(image));
             write!(out, "{name:<6} {parameters:>11} {state:>8} {image:>8}")?;
             for (_, space) in &self.spaces {
-                write!(out, " {:>9}", thousands(self.images(c, Pass::Training, *space)))?;
+                write!(out, " {:>9}", thousands(self.images(c, Pass::TRAINING, *space)))?;
             }
             out.push('\n');
         }
@@ -177,7 +176,9 @@ impl Room {
                 json!({
                     "memory": name,
                     "bytes": space,
-                    "training": self.images(c, Pass::Training, *space),
+                    "training": self.images(c, Pass::TRAINING, *space),
+                    "training_recompute_scan": self.images(c, Pass::Training(Recompute::Scan), *space),
+                    "training_recompute_block": self.images(c, Pass::Training(Recompute::Block), *space),
                     "sampling": self.images(c, Pass::Inference, *space),
                 })
             })

@@ -2,6 +2,7 @@
 
 mod bench;
 mod convert;
+mod device;
 mod pickle;
 pub(crate) mod tensors;
 

@@ -1,5 +1,7 @@
 //! A tiny experiment, runs of `dis` on it, and what they leave behind.
 
+#[cfg(feature = "emulated")]
+mod device;
 mod refusals;
 mod sampling;
 

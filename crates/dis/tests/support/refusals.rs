@@ -32,7 +32,8 @@ fn values_out_of_range_come_with_the_range() {
 fn flags_and_files_that_are_wrong() {
     let case = Case::new(&[]);
     finish(dis(["train", "nowhere.toml"])).refuses(2, &["nowhere.toml"]);
-    finish(case.train(&["--device", "cuda"])).refuses(2, &["cuda", "CPU alone"]);
+    finish(case.train(&["--device", "gpu"])).refuses(2, &["--device", "cpu, cuda or cuda:N"]);
+    finish(case.train(&["--precision", "bf16"])).refuses(2, &["--precision bf16", "on the CPU"]);
     finish(case.train(&["--max-steps", "0"])).refuses(2, &["--max-steps"]);
     finish(case.train(&["--max-step", "5"])).refuses(2, &["--max-step", "similar argument"]);
     assert!(!case.run_dir().exists());

@@ -18,7 +18,7 @@ fn sample(case: &Case, args: &[&str]) -> Command {
 
 /// `arr_0` of the images that the arguments draw.
 #[track_caller]
-fn archive(case: &Case, name: &str, args: &[&str]) -> Vec<u8> {
+pub(super) fn archive(case: &Case, name: &str, args: &[&str]) -> Vec<u8> {
     let file = case.path(&format!("{name}.npz"));
     let mut command = sample(case, args);
     command.arg("--out").arg(&file);

@@ -8,6 +8,7 @@ mod blas;
 mod error;
 mod modules;
 mod staging;
+mod timing;
 
 use super::driver::{Driver, Launch, Product};
 use crate::KernelError;
@@ -20,6 +21,7 @@ use staging::Staging;
 use std::ffi::c_void;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
+pub use timing::Facts;
 
 /// Least compute capability that the kernels are built for.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);

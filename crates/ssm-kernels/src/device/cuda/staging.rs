@@ -8,8 +8,8 @@ use crate::KernelError;
 use cudarc::driver::{CudaEvent, CudaStream, result};
 use std::sync::Arc;
 
-/// Copies that may be on their way at once.
-const SLOTS: usize = 8;
+/// Copies that may be on their way at once: those of a few passes, so that the host may be ahead.
+const SLOTS: usize = 24;
 
 /// Pinned buffers that take turns.
 pub(super) struct Staging {

@@ -75,6 +75,14 @@ impl<const CHECKED: bool> Emulator<CHECKED> {
         self.schedule.store(seed, Ordering::Relaxed);
     }
 
+    /// Makes exponentials and reciprocals as far off as a GPU's may be, or exact again. For every kernel
+    /// of this process.
+    pub fn set_approximate(&self, on: bool) {
+        let set: unsafe extern "C" fn(c_int) = self.function(c"dis_emulator_set_approximate");
+        // SAFETY: the signature in runtime.cpp.
+        unsafe { set(on.into()) };
+    }
+
     fn function<F: Copy>(&self, name: &CStr) -> F {
         // SAFETY: the callers name functions of runtime.cpp with their signatures.
         let symbol = unsafe { self.library.get::<F>(name.to_bytes_with_nul()) };

@@ -9,18 +9,23 @@
 //! row of [`Records`] until somebody asks: between two requests the host never waits. A step whose loss
 //! or gradient is not finite changes nothing there.
 
+mod buffers;
+mod loss;
+
 use crate::draw;
 use crate::engine::Engine;
 use crate::step::{NonFinite, RunState, StepConfig, StepError, StepReport};
+use buffers::{DeviceArenas, Inputs, Records};
 use data::Batch;
-use diffusion::{LossCoefficients, Objective};
+use diffusion::Objective;
 use dis_model::{Activations, Dis, DisConfig, Input, ModelError, ParamLayout, Params};
+use loss::Loss;
 use philox::Purpose;
 use ssm_kernels::adamw_ema::device::{Clip, step_clipped};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
 use ssm_kernels::device::diffusion as device_diffusion;
 use ssm_kernels::device::diffusion::{Draw, LossOutput, QSample, QSampleOutput};
-use ssm_kernels::device::{Activation, Device, DeviceBuffer, Driver, OnDevice, Slice, SliceMut};
+use ssm_kernels::device::{Activation, Device, Driver, OnDevice};
 use ssm_kernels::sum_squares::device::sum_squares;
 use ssm_kernels::{Backend, KernelError, Storage, View, ViewMut};
 use std::ops::Range;
@@ -45,37 +50,6 @@ pub(crate) struct DeviceStepper<A: Activation, D: Driver> {
     /// Drawn on the host for one micro-batch.
     labels: Vec<u32>,
     drop_path: Vec<f32>,
-}
-
-/// What an optimiser step reads and writes.
-struct DeviceArenas<A: Activation, D: Driver> {
-    params: DeviceBuffer<f32, D>,
-    /// The parameters as matrix products read them.
-    compute: DeviceBuffer<A, D>,
-    grads: DeviceBuffer<f32, D>,
-    m: DeviceBuffer<f32, D>,
-    v: DeviceBuffer<f32, D>,
-    ema: DeviceBuffer<f32, D>,
-}
-
-/// Images of one micro-batch and their gradients, `[micro, C, H, W]` each.
-struct Inputs<D: Driver> {
-    x0: DeviceBuffer<f32, D>,
-    noise: DeviceBuffer<f32, D>,
-    x_t: DeviceBuffer<f32, D>,
-    grad_output: DeviceBuffer<f32, D>,
-}
-
-/// What steps measured, a row a step.
-struct Records<D: Driver> {
-    batch: usize,
-    /// `[MOST_WAITING, batch, 2]`: squared error and bound of every sample.
-    terms: DeviceBuffer<f64, D>,
-    /// `[MOST_WAITING]`, of the gradient before clipping.
-    sum_squares: DeviceBuffer<f64, D>,
-    /// `[MOST_WAITING]`: whether a loss was not finite, and whether the step was left out.
-    not_finite: DeviceBuffer<u32, D>,
-    skipped: DeviceBuffer<u32, D>,
 }
 
 /// A step that was asked for.
@@ -350,118 +324,6 @@ struct Measurements {
     terms: Vec<f64>,
     sum_squares: Vec<f64>,
     skipped: Vec<u32>,
-}
-
-/// The loss of one micro-batch.
-struct Loss<'a, D: Driver> {
-    objective: &'a Objective,
-    timesteps: &'a [f64],
-    gradient_factor: f64,
-    /// `[micro, C_out, H, W]`.
-    output: Slice<'a, f32, D>,
-    /// `[micro, C, H, W]`.
-    x0: Slice<'a, f32, D>,
-    noise: Slice<'a, f32, D>,
-}
-
-impl<D: Driver> Loss<'_, D> {
-    /// Asks for the terms of every sample and the gradient of the output.
-    fn ask<A: Activation>(
-        &self,
-        device: &Device<A, D>,
-        out: LossOutput<'_, D>,
-    ) -> Result<(), KernelError> {
-        let &Self { output, x0, noise, .. } = self;
-        let elements = x0.len() / self.timesteps.len();
-        let (mut rows, mut targets, mut factor) = (Vec::new(), Vec::new(), 0.0);
-        for &timestep in self.timesteps {
-            match self.objective.coefficients(timestep, elements, self.gradient_factor) {
-                LossCoefficients::Hybrid(c) => rows.push(device_diffusion::LossRow {
-                    error_slope: c.error_slope,
-                    mean_slope: c.mean_slope,
-                    variance_slope: c.variance_slope,
-                    half_range: c.half_range,
-                    log_variance: c.log_variance,
-                    precision: c.precision,
-                    noise_per_data: c.noise_per_data,
-                    is_first: c.is_first,
-                }),
-                LossCoefficients::SquaredError { target, slope } => {
-                    targets.push([target.first as f32, target.second as f32]);
-                    factor = slope as f32;
-                }
-            }
-        }
-        if targets.is_empty() {
-            let args = device_diffusion::HybridLoss { rows: &rows, output, x0, noise };
-            return device_diffusion::hybrid_loss(device, &args, out);
-        }
-        let (targets, slope) = (&targets, factor);
-        let args = device_diffusion::SquaredErrorLoss { targets, slope, output, x0, noise };
-        device_diffusion::squared_error_loss(device, &args, out)
-    }
-}
-
-impl<A: Activation, D: Driver> DeviceArenas<A, D> {
-    fn new(device: &Device<A, D>, state: &RunState) -> Result<Self, KernelError> {
-        let put = |values: &[f32]| {
-            let mut buffer = device.empty(values.len())?;
-            device.upload(values, buffer.view_mut())?;
-            Ok(buffer)
-        };
-        let rounded: Vec<A> = state.params.iter().map(|&x| A::from_f32(x)).collect();
-        let mut compute = device.empty(rounded.len())?;
-        device.upload(&rounded, compute.view_mut())?;
-        Ok(Self {
-            params: put(&state.params)?,
-            compute,
-            grads: device.zeros(state.params.len())?,
-            m: put(&state.m)?,
-            v: put(&state.v)?,
-            ema: put(&state.ema)?,
-        })
-    }
-}
-
-impl<D: Driver> Inputs<D> {
-    fn new<A: Activation>(
-        device: &Device<A, D>,
-        c: &DisConfig,
-        micro: usize,
-    ) -> Result<Self, KernelError> {
-        let images = || device.zeros(micro * c.image_len());
-        Ok(Self {
-            x0: images()?,
-            noise: images()?,
-            x_t: images()?,
-            grad_output: device.zeros(micro * c.output_len())?,
-        })
-    }
-}
-
-impl<D: Driver> Records<D> {
-    fn new<A: Activation>(device: &Device<A, D>, batch: usize) -> Result<Self, KernelError> {
-        Ok(Self {
-            batch,
-            terms: device.zeros(MOST_WAITING * batch * 2)?,
-            sum_squares: device.zeros(MOST_WAITING)?,
-            not_finite: device.zeros(MOST_WAITING)?,
-            skipped: device.zeros(MOST_WAITING)?,
-        })
-    }
-
-    /// Terms of some samples of a step.
-    fn terms_of(&mut self, row: usize, samples: Range<usize>) -> SliceMut<'_, f64, D> {
-        let first = row * self.batch;
-        self.terms.view_mut().part(2 * (first + samples.start)..2 * (first + samples.end))
-    }
-
-    /// Terms of all samples of a step, and its flag.
-    fn terms_and_flag(&mut self, row: usize) -> (Slice<'_, f64, D>, SliceMut<'_, u32, D>) {
-        let of_step = 2 * self.batch;
-        let terms = self.terms.view().part(row * of_step..(row + 1) * of_step);
-        (terms, self.not_finite.view_mut().part(row..row + 1))
-    }
 }
 
 fn non_finite(report: &StepReport, waiting: &Waiting, terms: &[f64]) -> NonFinite {
