@@ -213,7 +213,7 @@ __device__ __forceinline__ void put_parameters(const DisScanBackward& p, const M
 #pragma unroll
     for (int n = 0; n < 4; n++) parts[e * STATES + quarter * 4 + n] = lane.grad_a[n] * lane.rate[n] * LN_2;
   }
-  __syncthreads();
+  // Where this thread alone has read.
   tile.sums[threadIdx.x] = make_float2(sums.d_skip, sums.delta_bias);
   __syncthreads();
   if (threadIdx.x < CHANNELS && mine.exists) {

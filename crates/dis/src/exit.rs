@@ -114,14 +114,6 @@ fn code_of_io(error: &io::Error) -> u8 {
     }
 }
 
-/// Code of an operator's error: a device that fails is the system's fault, the rest are bugs.
-fn code_of_kernel(error: &KernelError) -> u8 {
-    match error {
-        KernelError::Device { .. } => code::IO,
-        _ => code::BUG,
-    }
-}
-
 /// Code of one error, by its type.
 fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
     macro_rules! one_of {
@@ -134,14 +126,8 @@ fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.code);
     }
-    if let Some(error) = error.downcast_ref::<KernelError>() {
-        return Some(code_of_kernel(error));
-    }
-    if let Some(ModelError::Kernel(error)) = error.downcast_ref() {
-        return Some(code_of_kernel(error));
-    }
     one_of!(ModelError, DataError, DiffusionError, CheckpointError, ConfigError, DatasetError);
-    one_of!(EventError, MetricsError, RunDirError, StepError, TrainError);
+    one_of!(EventError, KernelError, MetricsError, RunDirError, StepError, TrainError);
     error.downcast_ref::<io::Error>().map(code_of_io)
 }
 
@@ -248,6 +234,20 @@ mod tests {
         let held = RunDirError::InUse { path: "runs/x".into(), holder: None };
         assert_eq!(code(held.into()), Some(code::IN_USE));
         assert_eq!(code(anyhow::anyhow!("plain")), None);
+    }
+
+    #[test]
+    fn a_device_that_fails_is_no_bug_however_deep_it_is_found() {
+        let device = || KernelError::Device { op: "allocate".into(), message: "full".into() };
+        let model = || ModelError::Kernel(device());
+        assert_eq!(code(device().into()), Some(code::IO));
+        assert_eq!(code(anyhow::Error::from(model()).context("value pass")), Some(code::IO));
+        assert_eq!(code(TrainError::Model(model()).into()), Some(code::IO));
+        assert_eq!(code(TrainError::Step(StepError::Model(model())).into()), Some(code::IO));
+        let expected = "1 x 1".to_string();
+        let operand =
+            KernelError::Matrix { op: "gemm", operand: "a", got: expected.clone(), expected };
+        assert_eq!(code(ModelError::Kernel(operand).into()), Some(code::BUG));
     }
 
     #[test]

@@ -308,3 +308,51 @@ where
         self.output()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dis_model::DisPreset;
+    use dis_model::init::{InitOptions, init};
+    use ssm_kernels::{Cpu, CpuBf16};
+
+    /// A network that is given other weights, and batches of other sizes, is the one made for them.
+    fn check<B: Backend<Wide = f32>>(backend: &B)
+    where
+        B::Act: Rounds<f32>,
+    {
+        let official = DisConfig::official(DisPreset::S, 8, 3, 2, 4);
+        let config = DisConfig { hidden_size: 32, depth: 2, ..official };
+        let layout = ParamLayout::new(&config);
+        let weights = |seed| init(&config, &layout, &InitOptions::official(), seed);
+        let network = |weights: &[f32]| {
+            Loaded::for_inference(backend.clone(), config.clone(), weights).unwrap()
+        };
+        let x: Vec<f32> = (0..3 * config.image_len()).map(|i| (i as f32 * 0.7).sin()).collect();
+        let mut one = network(&weights(1));
+        for (seed, images) in [(1, 1), (2, 1), (2, 3), (3, 2)] {
+            let mut fresh = network(&weights(seed));
+            one.load(&weights(seed)).unwrap();
+            let (x, times) = (&x[..images * config.image_len()], vec![500.0; images]);
+            let labels = vec![seed as u32; images];
+            let expected = fresh.evaluate(x, &times, Some(&labels)).unwrap();
+            assert_eq!(expected.len(), images * config.output_len());
+            assert_eq!(one.evaluate(x, &times, Some(&labels)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn weights_and_batches_can_change() {
+        check(&Cpu);
+        check(&CpuBf16);
+    }
+
+    #[cfg(feature = "emulated")]
+    #[test]
+    fn weights_and_batches_can_change_on_a_device() {
+        use ssm_kernels::device::{Device, emulated::Fast};
+        let emulator = std::sync::Arc::new(Fast::new().unwrap());
+        check(&Device::<f32, Fast>::new(emulator.clone()));
+        check(&Device::<bf16, Fast>::new(emulator));
+    }
+}

@@ -7,6 +7,7 @@ use crate::{
 use data::DataError;
 use diffusion::DiffusionError;
 use dis_model::ModelError;
+use ssm_kernels::KernelError;
 
 /// Exit codes of the program.
 pub mod exit {
@@ -58,12 +59,23 @@ impl ExitCode for EventError {
     }
 }
 
+impl ExitCode for KernelError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Device { .. } => exit::IO,
+            // A size of the network that this backend does not have.
+            Self::Unsupported { .. } => exit::CONFIG,
+            Self::Length { .. } | Self::Matrix { .. } => exit::BUG,
+        }
+    }
+}
+
 impl ExitCode for ModelError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config { .. } | Self::Input { .. } => exit::CONFIG,
             Self::Weights(_) | Self::WeightFile { .. } => exit::DATA,
-            Self::Kernel(_) => exit::BUG,
+            Self::Kernel(error) => error.exit_code(),
         }
     }
 }

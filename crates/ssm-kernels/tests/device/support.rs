@@ -227,6 +227,12 @@ pub(crate) fn assert_wide(what: &str, got: &[f64], want: &[f64], bar: f64) {
     assert!(error <= bar, "{what}: off by {error:.2e} of the largest, at most {bar:.0e}");
 }
 
+/// Says why a test does nothing, in the words that `cargo xtask kernels parity` counts.
+#[allow(clippy::print_stdout, reason = "what is skipped is said")]
+pub(crate) fn skip(why: &str) {
+    println!("skipped, no device: {why}");
+}
+
 /// One test for each function and device: `function::<A, D>(&Lab<A, D>)` in f32 and in bf16.
 macro_rules! on_every_device {
     ($($test:ident),+ $(,)?) => {
@@ -250,7 +256,7 @@ macro_rules! on_device {
                             super::$test(&Lab::<f32, _>::new(driver.clone()));
                             super::$test(&Lab::<half::bf16, _>::new(driver));
                         }
-                        Err(why) => eprintln!("skipped, no device: {why}"),
+                        Err(why) => $crate::support::skip(&why),
                     }
                 }
             )+

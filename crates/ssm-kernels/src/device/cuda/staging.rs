@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Copies that may be on their way at once: those of a few passes, so that the host may be ahead.
 const SLOTS: usize = 24;
 
+/// Bytes of a slot at most: pinned memory is memory that the system cannot use otherwise.
+const PIECE: usize = 8 << 20;
+
 /// Pinned buffers that take turns.
 pub(super) struct Staging {
     slots: Vec<Slot>,
@@ -42,10 +45,22 @@ impl Staging {
         from: &[u8],
         to: u64,
     ) -> Result<(), KernelError> {
-        let failed = |error| failed("upload", error);
-        if from.is_empty() {
-            return Ok(());
+        for (i, piece) in from.chunks(PIECE).enumerate() {
+            // SAFETY: the caller's promise, for a part of the range.
+            unsafe { self.upload_piece(stream, piece, to + (i * PIECE) as u64) }?;
         }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Staging::upload`].
+    unsafe fn upload_piece(
+        &mut self,
+        stream: &Arc<CudaStream>,
+        from: &[u8],
+        to: u64,
+    ) -> Result<(), KernelError> {
+        let failed = |error| failed("upload", error);
         let place = self.next % SLOTS;
         self.next += 1;
         if place == self.slots.len() {
