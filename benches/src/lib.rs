@@ -2,6 +2,7 @@
 //! table that compares both with the marks.
 #![forbid(unsafe_code)]
 
+pub mod kernels;
 mod machine;
 mod networks;
 mod options;
@@ -11,8 +12,9 @@ mod report;
 mod scan;
 mod turns;
 
-pub use machine::{commit, load, processor};
+pub use machine::{commit, date, load, processor};
 pub use networks::{quickstart, s384};
+pub(crate) use options::from_root;
 pub use options::{Options, Part, Request};
 pub use peer::Peer;
 pub use products::{Pass, Product, ROWS};

@@ -19,7 +19,19 @@ pub fn load() -> Option<f64> {
 /// The commit that was built, `-dirty` behind it where files had changed.
 pub fn commit() -> String {
     let here = env!("CARGO_MANIFEST_DIR");
-    let git = Command::new("git").args(["-C", here, "describe", "--always", "--dirty"]).output();
-    let said = git.ok().filter(|output| output.status.success());
-    said.map_or_else(|| "unknown".into(), |o| String::from_utf8_lossy(&o.stdout).trim().into())
+    let git = said("git", &["-C", here, "describe", "--always", "--dirty"]);
+    git.unwrap_or_else(|| "unknown".into())
+}
+
+/// Now, in UTC.
+pub fn date() -> String {
+    said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]).unwrap_or_else(|| "unknown".into())
+}
+
+/// What a program prints, when it ends well.
+pub(crate) fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text =
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
 }

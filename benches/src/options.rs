@@ -123,7 +123,7 @@ fn rounds(text: &str) -> Result<usize> {
 }
 
 /// Cargo starts benches in the folder of their package, which nobody who types a path means.
-fn from_root(path: &Path) -> PathBuf {
+pub(crate) fn from_root(path: &Path) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 

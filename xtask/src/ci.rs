@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use xshell::Shell;
 
 use crate::process::{cargo, format_duration, run_cargo};
-use crate::{kernels, suite, tidy};
+use crate::{devices, kernels, suite, tidy};
 
 struct Stage {
     name: &'static str,
@@ -24,7 +24,7 @@ enum Action {
 
 /// Cheap stages first. Nothing uses the release profile: dependencies are checked once, for lints
 /// and docs, and built once, for tests.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage { name: "format", command: "cargo fmt --all -- --check", action: Action::Cargo(&[]) },
     Stage { name: "tidy", command: "cargo xtask tidy", action: Action::Task(tidy::run) },
     Stage {
@@ -34,6 +34,7 @@ const STAGES: [Stage; 6] = [
                   -D warnings --force-warn clippy::too_many_lines",
         action: Action::Cargo(&[]),
     },
+    Stage { name: "devices", command: devices::LINT, action: Action::Task(devices::lint) },
     Stage {
         name: "docs",
         command: "cargo doc --workspace --no-deps",
@@ -119,6 +120,7 @@ mod tests {
 format   ok             0.8 s
 tidy     FAILED    1 min 15 s
 clippy   not run
+devices  not run
 docs     not run
 kernels  not run
 test     not run
@@ -134,7 +136,7 @@ total              1 min 16 s
             assert!(stage.command.starts_with("cargo "), "{}", stage.command);
         }
         assert_eq!(
-            STAGES[3].command_line(),
+            STAGES[4].command_line(),
             "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps"
         );
     }

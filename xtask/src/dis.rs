@@ -11,10 +11,11 @@ use xshell::Shell;
 
 use crate::process::cargo;
 
-/// Runs a command of `dis` in release mode; all flags are those of `dis`
+/// Runs a command of `dis` in release mode; all flags are those of `dis`.
+/// With `--device cuda` it is built for GPUs as well
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Train a model; without a config, configs/quickstart.toml on the CPU
+    /// Train a model; without a config, configs/quickstart.toml; on a GPU with --device cuda
     #[command(disable_help_flag = true)]
     Train(Untouched),
     /// Draw images from a run
@@ -56,25 +57,39 @@ impl Command {
 
 /// Builds `dis` and replaces this process by it, so that its exit code and its signals are exact.
 pub(crate) fn run(shell: &Shell, command: &Command) -> Result<()> {
-    let binary = build(shell)?;
-    let mut process = Process::new(binary);
     // Not what clap collected: clap drops a leading `--`.
-    process.arg(command.name()).args(std::env::args_os().skip(2));
+    let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
+    let binary = build(shell, features(&arguments))?;
+    let mut process = Process::new(binary);
+    process.arg(command.name()).args(arguments);
     become_process(process)
+}
+
+/// What cargo has to be told for the arguments of `dis`: a GPU among the devices needs a feature.
+fn features(arguments: &[OsString]) -> &'static [&'static str] {
+    // Behind `--` there are no flags.
+    let flags = arguments.iter().map(|argument| argument.to_string_lossy());
+    let flags: Vec<_> = flags.take_while(|argument| argument != "--").collect();
+    let after_flag = flags.windows(2).filter(|pair| pair[0] == "--device").map(|pair| &*pair[1]);
+    let mut devices =
+        after_flag.chain(flags.iter().filter_map(|flag| flag.strip_prefix("--device=")));
+    if devices.any(|device| device.starts_with("cuda")) { &["--features=cuda"] } else { &[] }
 }
 
 /// Builds the release binary and returns its path, as cargo reports it.
 ///
 /// Cargo knows the path better than we do: `CARGO_TARGET_DIR`, `build.target` and the platform's
 /// file name all change it.
-fn build(shell: &Shell) -> Result<PathBuf> {
-    let command = cargo(shell).args([
-        "build",
-        "--release",
-        "--package=dis",
-        "--bin=dis",
-        "--message-format=json-render-diagnostics",
-    ]);
+fn build(shell: &Shell, features: &[&str]) -> Result<PathBuf> {
+    let command = cargo(shell)
+        .args([
+            "build",
+            "--release",
+            "--package=dis",
+            "--bin=dis",
+            "--message-format=json-render-diagnostics",
+        ])
+        .args(features);
     let output = Process::from(command)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -126,5 +141,21 @@ mod tests {
         );
         assert_eq!(binary_path(messages), Some(PathBuf::from("/t/dis")));
         assert_eq!(binary_path("warning: not json"), None);
+    }
+
+    #[test]
+    fn a_gpu_among_the_arguments_asks_for_the_feature() {
+        for (arguments, asks) in [
+            (&["--device", "cuda"][..], true),
+            (&["a.toml", "--device=cuda:1", "--fast"], true),
+            (&["--device", "cpu"], false),
+            (&["--device"], false),
+            (&["--out", "cuda"], false),
+            (&["--", "--device", "cuda"], false),
+            (&[], false),
+        ] {
+            let found: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            assert_eq!(!features(&found).is_empty(), asks, "{arguments:?}");
+        }
     }
 }

@@ -12,7 +12,9 @@
 mod bench;
 mod check_layer;
 mod ci;
+mod devices;
 mod dis;
+mod gpu;
 mod kernels;
 mod nearest;
 mod process;
@@ -90,6 +92,13 @@ enum Command {
     #[command(subcommand)]
     Kernels(kernels::Command),
 
+    /// Make what goes to a machine with a GPU
+    ///
+    /// `cargo xtask gpu bundle` makes one folder of executables that needs no cargo there.
+    /// Where the repository is on the machine with the GPU: `cargo xtask kernels parity` and `bench`.
+    #[command(subcommand)]
+    Gpu(gpu::Command),
+
     /// Run the criterion benches, and the comparison with PyTorch
     ///
     /// `cargo xtask bench peers` runs the comparison alone: operators and networks take turns with
@@ -129,6 +138,7 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(&shell),
         Command::CheckLayer { name } => check_layer::run(&shell, name.as_deref()),
         Command::Kernels(command) => kernels::run(&shell, &command),
+        Command::Gpu(command) => gpu::run(&shell, &command),
         Command::Bench { arguments } => bench::run(&shell, &arguments),
     }
 }

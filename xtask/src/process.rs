@@ -86,13 +86,21 @@ pub(crate) fn cargo_test(
     Ok(TestRun { success: status.success(), counts })
 }
 
+/// What a test prints that has nothing to run on, where its output is shown.
+const SKIP: &str = "skipped, no device: ";
+
 fn show_and_count(mut from: impl BufRead, mut to: impl Write) -> Result<TestCounts> {
     let mut counts = TestCounts::default();
-    let mut line = Vec::new();
+    let (mut line, mut skips) = (Vec::new(), 0);
     // Bytes, not `lines()`: a test may print what is not UTF-8.
     while from.read_until(b'\n', &mut line)? > 0 {
         to.write_all(&line)?;
-        if let Some(found) = parse_test_result(&String::from_utf8_lossy(&line)) {
+        let text = String::from_utf8_lossy(&line);
+        skips += usize::from(text.contains(SKIP));
+        if let Some(mut found) = parse_test_result(&text) {
+            // To the test harness a test that did nothing has passed.
+            found.passed = found.passed.saturating_sub(skips);
+            found.skipped += std::mem::take(&mut skips);
             counts += found;
         }
         line.clear();
@@ -133,6 +141,15 @@ mod tests {
     fn commands_are_shown_without_the_path_of_the_toolchain() {
         let shell = Shell::new().unwrap();
         assert_eq!(typed(&cargo(&shell).args(["fmt", "--all"])), "cargo fmt --all");
+    }
+
+    #[test]
+    fn what_has_no_device_counts_as_skipped() {
+        let output = "skipped, no device: no driver\ntest a ... ok\ntest b ... ok\n\
+            test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n\
+            test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        let counts = show_and_count(output.as_bytes(), std::io::sink()).unwrap();
+        assert_eq!(counts, TestCounts { passed: 4, failed: 0, skipped: 1 });
     }
 
     #[test]

@@ -53,6 +53,23 @@ fn arguments_and_exit_codes_of_dis_pass_through_untouched() {
 }
 
 #[test]
+fn dis_is_built_for_gpus_where_one_is_asked_for() {
+    let source = "fn main() { println!(\"{}\", cfg!(feature = \"cuda\")); }";
+    let root = workspace("features", &[("dis", "src/main.rs", source)]);
+    let manifest = "[package]\nname = \"dis\"\nedition = \"2024\"\n[features]\ncuda = []\n";
+    write(&root, "crates/dis/Cargo.toml", manifest);
+    for (arguments, expected) in [
+        (&["train"][..], "false\n"),
+        (&["train", "--device", "cuda:1"], "true\n"),
+        (&["doctor", "--device=cuda"], "true\n"),
+        (&["sample", "runs/x", "--device", "cpu"], "false\n"),
+    ] {
+        let output = xtask(&root, arguments).output().unwrap();
+        assert_eq!(stdout(&output), expected, "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_broken_build_of_dis_ends_with_the_exit_code_of_cargo() {
     let root = workspace("broken_build", &[("dis", "src/main.rs", "fn main() { missing() }")]);
     let output = xtask(&root, &["train"]).output().unwrap();
@@ -190,7 +207,7 @@ fn ci_runs_every_stage_and_stops_at_the_first_that_fails() {
     let output = xtask(&root, &["ci"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let summary = stdout(&output);
-    for stage in ["format", "tidy", "clippy", "docs", "kernels", "test"] {
+    for stage in ["format", "tidy", "clippy", "devices", "docs", "kernels", "test"] {
         assert!(summary.contains(&format!("\n{stage:8} ok ")), "{summary}");
     }
 

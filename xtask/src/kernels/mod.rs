@@ -1,5 +1,6 @@
 //! `cargo xtask kernels`: the CUDA sources in `kernels/`, and what is made of them.
 
+mod bench;
 mod bindings;
 mod build;
 mod check;
@@ -66,6 +67,19 @@ pub(crate) enum Command {
         operators: Vec<String>,
     },
 
+    /// Time every kernel on a GPU, after comparing it with its definition there
+    ///
+    /// Without a GPU it stops with an error, and so it does where a comparison fails: nothing is
+    /// timed that was not checked. How records are kept: benches/record/README.md.
+    Bench {
+        /// Also write the results as JSON; a relative path starts at the root of the workspace
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Time only operators that contain one of these, as in selective_scan,adamw
+        #[arg(long, value_name = "NAMES")]
+        only: Option<String>,
+    },
+
     /// Show the machine code of one entry, loop by loop
     Sass {
         /// An `extern "C" __global__` function
@@ -98,6 +112,7 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Result<()> {
             check::run(&places, check::Options { update: *update, loops: *loops })
         }
         Command::Parity { operators } => parity::run(shell, operators),
+        Command::Bench { json, only } => bench::run(shell, json.as_deref(), only.as_deref()),
         Command::Sass { entry, arch, table } => show::run(&places, entry, arch, *table),
         Command::Bindings { check } => bindings::run(shell, &places, *check),
     }

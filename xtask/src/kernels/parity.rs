@@ -42,9 +42,22 @@ pub(super) fn run(shell: &Shell, filters: &[String]) -> Result<()> {
             failed.push(device);
         }
         let time = format_duration(start.elapsed());
-        table += &format!("{device:9} {:>28} {time:>12}\n", run.counts.to_string());
+        table += &format!("{device:9} {:>36} {time:>12}\n", run.counts.to_string());
     }
     print!("\n{table}");
     ensure!(failed.is_empty(), "kernels differ from their definitions on {}", failed.join(", "));
+    Ok(())
+}
+
+/// Compares on the GPU alone, where one has to be.
+pub(super) fn on_gpu(shell: &Shell) -> Result<()> {
+    let arguments =
+        ["--package", "ssm-kernels", "--features", "cuda", "--test", "device", "--no-fail-fast"]
+            .map(String::from);
+    let names = ["cuda::", "--nocapture", "--test-threads=1"].map(String::from);
+    let run = cargo_test(shell, &arguments, &names)?;
+    ensure!(run.success, "kernels differ from their definitions on the GPU ({})", run.counts);
+    ensure!(run.counts.skipped == 0, "not everything found the GPU ({})", run.counts);
+    ensure!(run.counts.passed > 0, "no test compares kernels on the GPU");
     Ok(())
 }

@@ -18,7 +18,7 @@ const ARROWS: [Row; 13] = [
     ("trainer", &["dis-model", "diffusion", "data", "ssm-kernels", "philox"]),
     ("dis", &["trainer", "dis-model", "diffusion", "data", "vae", "eval", "ssm-kernels", "philox"]),
     ("parity", &[]),
-    ("benches", &["trainer", "dis-model", "diffusion", "ssm-kernels", "philox"]),
+    ("benches", &["trainer", "dis-model", "diffusion", "data", "ssm-kernels", "philox"]),
     ("xtask", &[]),
     ("xtask-bindgen", &[]),
 ];

@@ -1,0 +1,115 @@
+//! The sizes at which kernels are timed. They are fixed, so that records can be compared.
+
+/// States of a channel.
+pub const STATES: usize = 16;
+/// Taps of a convolution.
+pub const TAPS: usize = 4;
+/// Tokens between two kept states of a scan.
+pub const TILE: usize = 16;
+
+/// Tokens of a batch inside a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockShape {
+    /// Network and, where it has several, image size.
+    pub name: &'static str,
+    /// Images, `B`.
+    pub batch: usize,
+    /// Tokens, `L`.
+    pub seq_len: usize,
+    /// Width, `D`.
+    pub width: usize,
+}
+
+const fn shape(name: &'static str, batch: usize, seq_len: usize, width: usize) -> BlockShape {
+    BlockShape { name, batch, seq_len, width }
+}
+
+/// Training: the paper's width of S, the official code's, and H on latents of 256 and 512 pixels.
+pub const TRAINING: [BlockShape; 4] = [
+    shape("S/2", 128, 257, 384),
+    shape("S/2-368", 128, 257, 368),
+    shape("H/2 256px", 32, 258, 1536),
+    shape("H/2 512px", 32, 1026, 1536),
+];
+
+/// Sampling few images.
+pub const SAMPLING: [BlockShape; 3] =
+    [shape("S/2", 1, 257, 384), shape("S/2", 4, 257, 384), shape("S/2", 8, 257, 384)];
+
+/// Parameters of the optimiser's arenas: about DiS-S and half of DiS-H.
+pub const PARAMETERS: [usize; 2] = [33_000_000, 500_000_000];
+
+/// Images of a loss: name, batch, elements of an image.
+pub const IMAGES: [(&str, usize, usize); 3] = [
+    ("3x32x32", 128, 3 * 32 * 32),
+    ("4x64x64", 32, 4 * 64 * 64),
+    // So many that the memory is the limit, not the launch.
+    ("3x32x32", 16_384, 3 * 32 * 32),
+];
+
+impl BlockShape {
+    /// Channels inside the mixer, `E`.
+    pub fn inner(&self) -> usize {
+        2 * self.width
+    }
+
+    /// Rank of the step size, `R`.
+    pub fn rank(&self) -> usize {
+        self.width.div_ceil(16)
+    }
+
+    /// Tokens of all images.
+    pub fn rows(&self) -> usize {
+        self.batch * self.seq_len
+    }
+
+    /// Elements of an activation inside the mixer.
+    pub fn elements(&self) -> usize {
+        self.rows() * self.inner()
+    }
+
+    /// Elements of an activation outside.
+    pub fn outer_elements(&self) -> usize {
+        self.rows() * self.width
+    }
+
+    /// The linear maps of a block.
+    pub fn products(&self) -> [ProductShape; 5] {
+        let (d, e, r) = (self.width, self.inner(), self.rank());
+        let x_dbl = r + 2 * STATES;
+        let rows = self.rows();
+        let of = |name, times, inputs, outputs, strides| ProductShape {
+            name,
+            times,
+            rows,
+            inputs,
+            outputs,
+            strides,
+        };
+        [
+            of("in_proj", 1, d, 2 * e, [d, d]),
+            of("x_proj", 2, e, x_dbl, [e, e]),
+            of("delta_proj", 2, r, e, [x_dbl, r]),
+            of("out_proj", 1, e, d, [e, e]),
+            // Two products of half its weight each; only in blocks with a skip connection.
+            of("skip_linear", 0, d, d, [d, 2 * d]),
+        ]
+    }
+}
+
+/// `Y = X W^T` of a block, with `X` and `W` columns of wider rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProductShape {
+    /// As the network names it.
+    pub name: &'static str,
+    /// How often a value pass of a block makes it.
+    pub times: usize,
+    /// Rows of `X`.
+    pub rows: usize,
+    /// Columns of `X`.
+    pub inputs: usize,
+    /// Columns of `Y`.
+    pub outputs: usize,
+    /// Lengths of the rows of `X` and `W`.
+    pub strides: [usize; 2],
+}
