@@ -115,9 +115,10 @@ impl BidirectionalSsm {
         let args = conv_args(net, &directions, &saved.xz);
         let [first, second] = &mut saved.u;
         net.backend.causal_conv1d(&args, &mut [first.view_mut(), second.view_mut()])?;
-        for (i, order) in self.orders.iter().enumerate() {
-            order.x_proj.forward(net, saved.u[i].mat(rows, e), saved.x_dbl[i].view_mut())?;
-        }
+        let u = [0, 1].map(|i| saved.u[i].mat(rows, e));
+        let weights = [0, 1].map(|i| self.orders[i].x_proj.weight(net).t());
+        let outs = saved.x_dbl.each_mut().map(|out| out.mat_mut(rows, net.c.x_proj_width()));
+        net.backend.gemm_pair(outs, Write::Overwrite, u, weights)?;
         self.project_delta(net, &saved.x_dbl, &mut scratch.delta_raw)?;
         let mut kept = saved.scan.take();
         let scanned = self.scan(net, saved, kept.as_mut().filter(|_| keep), scratch);
@@ -175,9 +176,7 @@ impl BidirectionalSsm {
         scratch.scan = rebuilt;
         result?;
         self.out_proj.backward_params(net, scratch.gated.mat(rows, e), grad_out, grads)?;
-        for i in 0..2 {
-            self.backward_projections(net, saved, grads, scratch, i)?;
-        }
+        self.backward_projections(net, saved, grads, scratch)?;
         self.backward_conv(net, saved, grads, scratch)?;
         let grad_xz = scratch.grad_xz.mat(rows, 2 * e);
         self.in_proj.backward_params(net, input.mat(rows, d), grad_xz, grads)?;
@@ -191,11 +190,11 @@ impl BidirectionalSsm {
         x_dbl: &[ActBuf<B>; 2],
         delta_raw: &mut [ActBuf<B>; 2],
     ) -> Result<(), ModelError> {
-        for ((order, x_dbl), delta_raw) in self.orders.iter().zip(x_dbl).zip(delta_raw) {
-            let delta_r = x_dbl.columns(net.rows(), 0..net.c.delta_rank());
-            let out = delta_raw.mat_mut(net.rows(), net.c.d_inner());
-            net.backend.gemm(out, Write::Overwrite, delta_r, order.delta_weight(net).t())?;
-        }
+        let (rows, e, r) = (net.rows(), net.c.d_inner(), net.c.delta_rank());
+        let delta_r = x_dbl.each_ref().map(|x_dbl| x_dbl.columns(rows, 0..r));
+        let weights = self.orders.each_ref().map(|order| order.delta_weight(net).t());
+        let outs = delta_raw.each_mut().map(|delta_raw| delta_raw.mat_mut(rows, e));
+        net.backend.gemm_pair(outs, Write::Overwrite, delta_r, weights)?;
         Ok(())
     }
 
@@ -244,29 +243,35 @@ impl BidirectionalSsm {
         Ok(())
     }
 
-    /// Gradients of the projections of one order; adds their part to the gradient of `u`.
+    /// Gradients of the projections of both orders; adds their part to the gradients of `u`.
     fn backward_projections<B: Backend>(
         &self,
         net: &Net<'_, B>,
         saved: &SsmSaved<B>,
         grads: &mut Mut<'_, B, B::Wide>,
         scratch: &mut SsmScratch<B>,
-        i: usize,
     ) -> Result<(), ModelError> {
         let (rows, e, r) = (net.rows(), net.c.d_inner(), net.c.delta_rank());
-        let order = &self.orders[i];
-        let grad_delta = scratch.grad_delta[i].mat(rows, e);
-        let delta_r = saved.x_dbl[i].columns(rows, 0..r);
-        let weight = MatMut::of(grad::<B>(grads, &order.delta_weight), e, r);
-        net.backend.gemm_wide(weight, Write::Accumulate, grad_delta.t(), delta_r)?;
-        let grad_delta_r = scratch.grad_x_dbl[i].columns_mut(rows, 0..r);
-        let weight = order.delta_weight(net);
-        net.backend.gemm(grad_delta_r, Write::Overwrite, grad_delta, weight)?;
+        let SsmScratch { grad_u, grad_delta, grad_x_dbl, .. } = scratch;
+        let grad_delta = grad_delta.each_ref().map(|grad| grad.mat(rows, e));
+        for (i, order) in self.orders.iter().enumerate() {
+            let delta_r = saved.x_dbl[i].columns(rows, 0..r);
+            let weight = MatMut::of(grad::<B>(grads, &order.delta_weight), e, r);
+            net.backend.gemm_wide(weight, Write::Accumulate, grad_delta[i].t(), delta_r)?;
+        }
+        let weights = self.orders.each_ref().map(|order| order.delta_weight(net));
+        let grad_delta_r = grad_x_dbl.each_mut().map(|grad| grad.columns_mut(rows, 0..r));
+        net.backend.gemm_pair(grad_delta_r, Write::Overwrite, grad_delta, weights)?;
 
-        let grad_x_dbl = scratch.grad_x_dbl[i].mat(rows, net.c.x_proj_width());
-        order.x_proj.backward_params(net, saved.u[i].mat(rows, e), grad_x_dbl, grads)?;
-        let grad_u = scratch.grad_u[i].mat_mut(rows, e);
-        order.x_proj.backward_input(net, grad_x_dbl, Write::Accumulate, grad_u)
+        let grad_x_dbl = grad_x_dbl.each_ref().map(|grad| grad.mat(rows, net.c.x_proj_width()));
+        for (i, order) in self.orders.iter().enumerate() {
+            let u = saved.u[i].mat(rows, e);
+            order.x_proj.backward_params(net, u, grad_x_dbl[i], grads)?;
+        }
+        let weights = self.orders.each_ref().map(|order| order.x_proj.weight(net));
+        let grad_u = grad_u.each_mut().map(|grad| grad.mat_mut(rows, e));
+        net.backend.gemm_pair(grad_u, Write::Accumulate, grad_x_dbl, weights)?;
+        Ok(())
     }
 
     /// Gradients of the convolutions and of `x`.

@@ -23,7 +23,7 @@ impl Linear {
     }
 
     /// `W` as a matrix.
-    fn weight<'a, B: Backend>(&self, net: &'a Net<'_, B>) -> ActMat<'a, B> {
+    pub(crate) fn weight<'a, B: Backend>(&self, net: &'a Net<'_, B>) -> ActMat<'a, B> {
         Mat::of(net.weight(&self.weight), self.outputs, self.inputs)
     }
 

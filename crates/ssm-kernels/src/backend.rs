@@ -64,6 +64,20 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         b: Mat<'_, Self::Act, Self::Memory>,
     ) -> Result<(), KernelError>;
 
+    /// Two products of the same shape, of the two scan orders: one call of [`Backend::gemm`] for each,
+    /// or for both together.
+    fn gemm_pair(
+        &self,
+        outs: [MatMut<'_, Self::Act, Self::Memory>; 2],
+        write: Write,
+        a: [Mat<'_, Self::Act, Self::Memory>; 2],
+        b: [Mat<'_, Self::Act, Self::Memory>; 2],
+    ) -> Result<(), KernelError> {
+        let [first, second] = outs;
+        self.gemm(first, write, a[0], b[0])?;
+        self.gemm(second, write, a[1], b[1])
+    }
+
     /// [`Backend::gemm`] into the wide format: gradients of weights.
     fn gemm_wide(
         &self,

@@ -1,7 +1,7 @@
 //! The operators of a device as a [`Backend`].
 #![allow(unsafe_code, reason = "copies between this machine and the device take addresses")]
 
-use super::driver::{Driver, Operand, Product};
+use super::driver::{Driver, Operand, Product, Second};
 use super::memory::{DeviceBuffer, OnDevice, Slice, SliceMut};
 use super::{Activation, Device};
 use crate::backend::Backend;
@@ -21,12 +21,24 @@ fn gemm<A: Activation, T: Activation, D: Driver>(
     a: Mat<'_, A, OnDevice<D>>,
     b: Mat<'_, A, OnDevice<D>>,
 ) -> Result<(), KernelError> {
-    check_mat("gemm", "b", (b.rows, b.cols), (a.cols, b.cols))?;
-    check_mat("gemm", "out", (out.rows, out.cols), (a.rows, b.cols))?;
+    let product = product(out, write, a, b)?;
     if out.rows == 0 || out.cols == 0 {
         return Ok(());
     }
-    let product = Product {
+    // SAFETY: every view was checked against its buffer when it was made, and the shapes agree.
+    unsafe { device.driver().gemm(&product) }
+}
+
+/// Checks the shapes of a product.
+fn product<A: Activation, T: Activation, D: Driver>(
+    out: &MatMut<'_, T, OnDevice<D>>,
+    write: Write,
+    a: Mat<'_, A, OnDevice<D>>,
+    b: Mat<'_, A, OnDevice<D>>,
+) -> Result<Product, KernelError> {
+    check_mat("gemm", "b", (b.rows, b.cols), (a.cols, b.cols))?;
+    check_mat("gemm", "out", (out.rows, out.cols), (a.rows, b.cols))?;
+    Ok(Product {
         rows: out.rows,
         cols: out.cols,
         terms: a.cols,
@@ -37,9 +49,15 @@ fn gemm<A: Activation, T: Activation, D: Driver>(
         out_format: T::FORMAT,
         format: A::FORMAT,
         accumulate: write == Write::Accumulate,
-    };
-    // SAFETY: every view was checked against its buffer when it was made, and the shapes agree.
-    unsafe { device.driver().gemm(&product) }
+        second: None,
+    })
+}
+
+/// Sizes, strides and formats of a product: what two of them need in common to be made together.
+fn form(product: &Product) -> impl PartialEq {
+    let Product { rows, cols, terms, a, b, out_stride, accumulate, .. } = *product;
+    let strides = [a.stride, b.stride, out_stride];
+    ([rows, cols, terms], strides, [a.transposed, b.transposed, accumulate])
 }
 
 /// A view whose rows or columns are contiguous, which all of this crate are.
@@ -101,6 +119,26 @@ impl<A: Activation, D: Driver> Backend for Device<A, D> {
         b: Mat<'_, A, OnDevice<D>>,
     ) -> Result<(), KernelError> {
         gemm(self, &out, write, a, b)
+    }
+
+    fn gemm_pair(
+        &self,
+        outs: [MatMut<'_, A, OnDevice<D>>; 2],
+        write: Write,
+        a: [Mat<'_, A, OnDevice<D>>; 2],
+        b: [Mat<'_, A, OnDevice<D>>; 2],
+    ) -> Result<(), KernelError> {
+        let first = product(&outs[0], write, a[0], b[0])?;
+        let second = product(&outs[1], write, a[1], b[1])?;
+        if form(&first) != form(&second) || first.rows == 0 || first.cols == 0 {
+            let [first, second] = outs;
+            self.gemm(first, write, a[0], b[0])?;
+            return self.gemm(second, write, a[1], b[1]);
+        }
+        let second = Second { a: second.a.address, b: second.b.address, out: second.out };
+        // SAFETY: every view was checked against its buffer when it was made, the shapes agree, and
+        // both results are borrowed mutably, so they do not overlap.
+        unsafe { self.driver().gemm(&Product { second: Some(second), ..first }) }
     }
 
     fn gemm_wide(

@@ -57,7 +57,7 @@ pub trait Driver: Debug + Send + Sync + Sized + 'static {
         params_len: usize,
     ) -> Result<(), KernelError>;
 
-    /// A matrix product.
+    /// A matrix product, or two.
     ///
     /// # Safety
     /// All addresses of `product` are valid on this device for its sizes and strides.
@@ -115,6 +115,33 @@ pub struct Product {
     pub format: Format,
     /// Whether the product is added to the result.
     pub accumulate: bool,
+    /// Another product with the same sizes, strides and formats.
+    pub second: Option<Second>,
+}
+
+/// Where the matrices of a second product stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Second {
+    /// Address of the left operand.
+    pub a: u64,
+    /// Address of the right operand.
+    pub b: u64,
+    /// Address of the result.
+    pub out: u64,
+}
+
+impl Product {
+    /// The products one by one.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        let first = Self { second: None, ..self };
+        let second = self.second.map(|second| Self {
+            a: Operand { address: second.a, ..self.a },
+            b: Operand { address: second.b, ..self.b },
+            out: second.out,
+            ..first
+        });
+        std::iter::once(first).chain(second)
+    }
 }
 
 /// A matrix in device memory: row-major, or, when transposed, column-major.

@@ -18,7 +18,7 @@ pub(crate) mod norm;
 pub(crate) mod partials;
 mod workspace;
 
-pub use driver::{Driver, Format, Launch, Operand, Product};
+pub use driver::{Driver, Format, Launch, Operand, Product, Second};
 pub use half::bf16;
 pub use memory::{DeviceBuffer, OnDevice, Slice, SliceMut};
 

@@ -27,19 +27,41 @@ impl Blas {
         Ok(blas)
     }
 
-    /// `out = a b`, or `out += a b`; sums in f32.
+    /// `out = a b`, or `out += a b`; sums in f32. A second product goes with the first where all its
+    /// matrices lie behind those of the first.
+    ///
+    /// # Safety
+    /// The addresses of `product` are valid, and the stream's context is current.
+    pub(super) unsafe fn gemm(&self, product: &Product) -> Result<(), KernelError> {
+        match strides_to_second(product) {
+            // SAFETY: the caller's promise; the strides lead to the matrices of the second product.
+            Some(strides) => unsafe { self.multiply(product, strides, 2) },
+            None => product.each().try_for_each(|product| {
+                // SAFETY: the caller's promise.
+                unsafe { self.multiply(&product, [0; 3], 1) }
+            }),
+        }
+    }
+
+    /// `count` products, whose matrices `a`, `b` and `out` lie `strides` elements apart.
     ///
     /// cuBLAS has column-major matrices, to which ours are transposed: it computes
     /// `out^T = b^T a^T` where they stand.
     ///
     /// # Safety
-    /// The addresses of `product` are valid, and the stream's context is current.
-    pub(super) unsafe fn gemm(&self, product: &Product) -> Result<(), KernelError> {
+    /// As [`Blas::gemm`], for all `count` products.
+    unsafe fn multiply(
+        &self,
+        product: &Product,
+        strides: [i64; 3],
+        count: i32,
+    ) -> Result<(), KernelError> {
         let (alpha, beta) = (1.0f32, if product.accumulate { 1.0f32 } else { 0.0 });
         let format = data_type(product.format);
+        let [stride_a, stride_b, stride_out] = strides;
         // SAFETY: the caller's promise; the factors are on the host, where cuBLAS expects them.
         unsafe {
-            result::gemm_ex(
+            result::gemm_strided_batched_ex(
                 self.handle,
                 operation(product.b),
                 operation(product.a),
@@ -50,19 +72,42 @@ impl Blas {
                 product.b.address as _,
                 format,
                 int("row stride of b", product.b.stride)?,
+                stride_b,
                 product.a.address as _,
                 format,
                 int("row stride of a", product.a.stride)?,
+                stride_a,
                 (&raw const beta).cast(),
                 product.out as _,
                 data_type(product.out_format),
                 int("row stride of out", product.out_stride)?,
+                stride_out,
+                count,
                 cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         }
         .map_err(failed)
     }
+}
+
+/// Elements from `a`, `b` and `out` of the first product to those of the second, where there is one and
+/// all of them lie behind.
+fn strides_to_second(product: &Product) -> Option<[i64; 3]> {
+    let second = product.second?;
+    let elements = |first: u64, second: u64, format: Format| {
+        let bytes = second.checked_sub(first)?;
+        let size = match format {
+            Format::F32 => 4,
+            Format::Bf16 => 2,
+        };
+        bytes.is_multiple_of(size).then(|| (bytes / size) as i64)
+    };
+    Some([
+        elements(product.a.address, second.a, product.format)?,
+        elements(product.b.address, second.b, product.format)?,
+        elements(product.out, second.out, product.out_format)?,
+    ])
 }
 
 impl Drop for Blas {

@@ -180,6 +180,25 @@ impl<const CHECKED: bool> Driver for Emulator<CHECKED> {
     }
 
     unsafe fn gemm(&self, product: &Product) -> Result<(), KernelError> {
+        // SAFETY: the caller's promise.
+        product.each().try_for_each(|product| unsafe { self.multiply(&product) })
+    }
+
+    fn synchronize(&self) -> Result<(), KernelError> {
+        Ok(())
+    }
+
+    fn processors(&self) -> usize {
+        4
+    }
+}
+
+impl<const CHECKED: bool> Emulator<CHECKED> {
+    /// One product.
+    ///
+    /// # Safety
+    /// As [`Driver::gemm`].
+    unsafe fn multiply(&self, product: &Product) -> Result<(), KernelError> {
         let &Product { rows, cols, terms, out_stride, .. } = product;
         let (a_shape, b_shape) = ((rows, terms), (terms, cols));
         // SAFETY: the caller's promise.
@@ -203,14 +222,6 @@ impl<const CHECKED: bool> Driver for Emulator<CHECKED> {
             self.written(product.out + (row * out_stride * bytes) as u64, cols * bytes);
         }
         Ok(())
-    }
-
-    fn synchronize(&self) -> Result<(), KernelError> {
-        Ok(())
-    }
-
-    fn processors(&self) -> usize {
-        4
     }
 }
 
