@@ -16,6 +16,8 @@ mod elementwise;
 mod embed;
 #[path = "device/framed.rs"]
 mod framed;
+#[path = "device/gemm.rs"]
+mod gemm;
 #[path = "device/layer_norm_modulate.rs"]
 mod layer_norm_modulate;
 #[path = "device/patchify.rs"]
