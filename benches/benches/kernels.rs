@@ -134,7 +134,7 @@ impl Run {
         cases.extend(SAMPLING.iter().flat_map(|&s| sampling_cases(&lab, s)));
         cases.extend(PARAMETERS.iter().flat_map(|&n| arena_cases(&lab, n)));
         if A::FORMAT == Format::F32 {
-            cases.extend(IMAGES.iter().flat_map(|&images| image_cases(&lab, images)));
+            cases.extend(IMAGES.iter().flat_map(|&shape| image_cases(&lab, shape)));
         }
         for case in cases {
             if self.options.wants(&case.operator) {

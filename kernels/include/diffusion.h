@@ -3,9 +3,9 @@
 #include <stdint.h>
 
 #define DIS_DIFFUSION_THREADS 256
-// Elements of a sample that a block takes.
+// Elements of a sample that a block takes, or pixels of a channel.
 #define DIS_DIFFUSION_TILE 1024
-// Dynamic shared memory of the two losses: two f64 a warp.
+// Dynamic shared memory of a loss: two f64 a warp.
 #define DIS_LOSS_SHARED (DIS_DIFFUSION_THREADS / 32 * 16)
 // Samples of a block of loss_terms, one a warp.
 #define DIS_LOSS_TERMS_SAMPLES 4
@@ -75,31 +75,46 @@ typedef struct DisHybridLoss {
   int32_t unused;
 } DisHybridLoss;
 
+// What the squared error needs to know of one sample. g is the factor on the gradient.
+typedef struct DisSquaredErrorRow {
+  // Factors of x0 and noise in the target.
+  float data;
+  float noise;
+  // 2 g weight / M.
+  float slope;
+  // g weight of the cosine / (H W). Only squared_error_cosine_loss reads it.
+  float cosine_slope;
+} DisSquaredErrorRow;
+
 // squared_error_loss: grid and shared memory as hybrid_loss.
+// squared_error_cosine_loss: grid (ceil(H W / TILE), any number up to B), THREADS threads, LOSS_SHARED bytes.
 typedef struct DisSquaredErrorLoss {
   // [B, M].
   const float *output;
   const float *x0;
   const float *noise;
-  // [B, 2]: factors of x0 and noise in the target.
-  const float *targets;
+  // [B].
+  const DisSquaredErrorRow *rows;
   // [B, M], overwritten.
   float *grad_output;
-  // [B, gridDim.x, 2], overwritten: sums of squared error and 0.
+  // [B, gridDim.x, 2], overwritten: sums of squared error, and of 1 - cos over pixels (0 without a cosine).
   double *partials;
   int64_t sample_len;
-  // 2 g / M.
-  float slope;
+  // H W, which divides M. Only squared_error_cosine_loss reads it.
+  int64_t pixels;
   int32_t batch;
+  int32_t unused;
 } DisSquaredErrorLoss;
 
 // loss_terms: grid ceil(B / TERMS_SAMPLES), 32 TERMS_SAMPLES threads, no shared memory.
 typedef struct DisLossTerms {
   // [B, parts, 2].
   const double *partials;
-  // [B, 2], overwritten: mean squared error, bound in bits per element.
+  // [B, 2], overwritten: the first sum divided by M, the second times its factor.
   double *terms;
   int64_t sample_len;
+  // 1 / (M ln 2) of a bound, 1 / (H W) of a cosine.
+  double second_factor;
   int32_t batch;
   int32_t parts;
 } DisLossTerms;
@@ -117,7 +132,8 @@ typedef struct DisLossFinite {
 static_assert(sizeof(DisQSample) == 72, "the launch ABI");
 static_assert(sizeof(DisLossRow) == 64, "the launch ABI");
 static_assert(sizeof(DisHybridLoss) == 64, "the launch ABI");
-static_assert(sizeof(DisSquaredErrorLoss) == 64, "the launch ABI");
-static_assert(sizeof(DisLossTerms) == 32, "the launch ABI");
+static_assert(sizeof(DisSquaredErrorRow) == 16, "the launch ABI");
+static_assert(sizeof(DisSquaredErrorLoss) == 72, "the launch ABI");
+static_assert(sizeof(DisLossTerms) == 40, "the launch ABI");
 static_assert(sizeof(DisLossFinite) == 24, "the launch ABI");
 #endif

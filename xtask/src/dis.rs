@@ -21,6 +21,9 @@ pub(crate) enum Command {
     /// Draw images from a run
     #[command(disable_help_flag = true)]
     Sample(Untouched),
+    /// Make averaged weights of any width from the snapshots of a run
+    #[command(disable_help_flag = true)]
+    Ema(Untouched),
     /// Run one pass on tensors from a file, with gradients when asked
     #[command(disable_help_flag = true)]
     Forward(Untouched),
@@ -47,6 +50,7 @@ impl Command {
         match self {
             Self::Train(_) => "train",
             Self::Sample(_) => "sample",
+            Self::Ema(_) => "ema",
             Self::Forward(_) => "forward",
             Self::Info(_) => "info",
             Self::Convert(_) => "convert",

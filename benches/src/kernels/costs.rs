@@ -123,6 +123,12 @@ pub fn hybrid_loss(elements: usize) -> Cost {
     Cost::bytes(6.0 * F32 * elements as f64)
 }
 
+/// What the network says, image and noise read, the gradient written. The cosine reads them again, from
+/// the cache.
+pub fn squared_error_loss(elements: usize) -> Cost {
+    Cost::bytes(4.0 * F32 * elements as f64)
+}
+
 /// Costs inside a block, for activations of `act` bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockCosts {

@@ -1,10 +1,11 @@
-//! Noising and the loss, in f32.
+//! Noising and the losses, in f32.
 
 use super::case::{Call, Case, Lab};
-use super::costs::{hybrid_loss, q_sample};
+use super::costs::{hybrid_loss, q_sample, squared_error_loss};
+use super::shapes::ImageShape;
 use ssm_kernels::device::diffusion::{
-    Draw, HybridLoss, LossOutput, LossRow, QSample, QSampleOutput, hybrid_loss as loss_of,
-    q_sample as noised,
+    self as device_diffusion, Draw, HybridLoss, LossOutput, LossRow, QSample, QSampleOutput,
+    SquaredErrorLoss, SquaredErrorRow,
 };
 use ssm_kernels::device::{Activation, DeviceBuffer, Driver};
 use ssm_kernels::{Backend, KernelError, Storage};
@@ -21,13 +22,16 @@ const ROW: LossRow = LossRow {
     is_first: false,
 };
 
+/// A velocity.
+const SQUARED_ROW: SquaredErrorRow =
+    SquaredErrorRow { data: -1.0, noise: 1.0, slope: 1e-5, cosine_slope: 0.0 };
+
 fn noising<A: Activation, D: Driver>(
     lab: &Lab<A, D>,
-    batch: usize,
-    elements: usize,
+    shape: ImageShape,
 ) -> Result<Call, KernelError> {
     let device = lab.device.clone();
-    let len = batch * elements;
+    let (batch, len) = (shape.batch, shape.elements());
     let x0 = lab.wide(1, len, |x| x)?;
     let (mut x_t, mut noise) = (lab.wide_zeros(len)?, lab.wide_zeros(len)?);
     let positions: Vec<u64> = (0..batch as u64).collect();
@@ -36,17 +40,16 @@ fn noising<A: Activation, D: Driver>(
         let draw = Draw { seed: 0, purpose: 1, sub: 0, positions: &positions };
         let args = QSample { draw, levels: &levels, x0: x0.view() };
         let out = QSampleOutput { x_t: x_t.view_mut(), noise: noise.view_mut() };
-        noised(&device, &args, out)
+        device_diffusion::q_sample(&device, &args, out)
     }))
 }
 
-fn loss<A: Activation, D: Driver>(
+fn hybrid<A: Activation, D: Driver>(
     lab: &Lab<A, D>,
-    batch: usize,
-    elements: usize,
+    shape: ImageShape,
 ) -> Result<Call, KernelError> {
     let device = lab.device.clone();
-    let len = batch * elements;
+    let (batch, len) = (shape.batch, shape.elements());
     let (x0, noise) = (lab.wide(1, len, |x| 0.3 * x)?, lab.wide(2, len, |x| x)?);
     let output = lab.wide(3, 2 * len, |x| x)?;
     let mut grad_output = lab.wide_zeros(2 * len)?;
@@ -56,19 +59,43 @@ fn loss<A: Activation, D: Driver>(
         let (x0, noise) = (x0.view(), noise.view());
         let args = HybridLoss { rows: &rows, output: output.view(), x0, noise };
         let out = LossOutput { grad_output: grad_output.view_mut(), terms: terms.view_mut() };
-        loss_of(&device, &args, out)
+        device_diffusion::hybrid_loss(&device, &args, out)
     }))
 }
 
-pub(super) fn cases<A: Activation, D: Driver>(
+fn squared_error<A: Activation, D: Driver>(
     lab: &Lab<A, D>,
-    name: &'static str,
-    batch: usize,
-    elements: usize,
-) -> Vec<Case> {
-    let (shape, len) = (format!("{batch}x{name}"), batch * elements);
-    vec![
-        lab.case("q_sample", &*shape, q_sample(len), move |lab| noising(lab, batch, elements)),
-        lab.case("hybrid_loss", &*shape, hybrid_loss(len), move |lab| loss(lab, batch, elements)),
-    ]
+    shape: ImageShape,
+    row: SquaredErrorRow,
+) -> Result<Call, KernelError> {
+    let device = lab.device.clone();
+    let (batch, channels, len) = (shape.batch, shape.channels, shape.elements());
+    let (x0, noise) = (lab.wide(1, len, |x| 0.3 * x)?, lab.wide(2, len, |x| x)?);
+    let output = lab.wide(3, len, |x| x)?;
+    let mut grad_output = lab.wide_zeros(len)?;
+    let mut terms: DeviceBuffer<f64, D> = device.zeros(2 * batch)?;
+    let rows = vec![row; batch];
+    Ok(Box::new(move || {
+        let (output, x0, noise) = (output.view(), x0.view(), noise.view());
+        let args = SquaredErrorLoss { rows: &rows, channels, output, x0, noise };
+        let out = LossOutput { grad_output: grad_output.view_mut(), terms: terms.view_mut() };
+        device_diffusion::squared_error_loss(&device, &args, out)
+    }))
+}
+
+pub(super) fn cases<A: Activation, D: Driver>(lab: &Lab<A, D>, shape: ImageShape) -> Vec<Case> {
+    let ImageShape { batch, channels, side } = shape;
+    let (label, len) = (format!("{batch}x{channels}x{side}x{side}"), shape.elements());
+    let mut cases = vec![
+        lab.case("q_sample", &*label, q_sample(len), move |lab| noising(lab, shape)),
+        lab.case("hybrid_loss", &*label, hybrid_loss(len), move |lab| hybrid(lab, shape)),
+    ];
+    for (operator, cosine_slope) in
+        [("squared_error_loss", 0.0), ("squared_error_cosine_loss", 1e-5)]
+    {
+        let row = SquaredErrorRow { cosine_slope, ..SQUARED_ROW };
+        let cost = squared_error_loss(len);
+        cases.push(lab.case(operator, &*label, cost, move |lab| squared_error(lab, shape, row)));
+    }
+    cases
 }

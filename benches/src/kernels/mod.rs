@@ -31,7 +31,7 @@ pub use costs::{BlockCosts, Ceilings, Cost, exp_ceiling};
 pub use gpu::{driver_version, gpu_state};
 pub use options::{KernelOptions, KernelRequest};
 pub use record::{About, KernelRecord, Measured};
-pub use shapes::{BlockShape, IMAGES, PARAMETERS, SAMPLING, TRAINING};
+pub use shapes::{BlockShape, IMAGES, ImageShape, PARAMETERS, SAMPLING, TRAINING};
 
 #[cfg(feature = "device")]
 pub use case::{Call, Case, Lab, format_name};
@@ -72,11 +72,8 @@ pub fn arena_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, parameters: usize)
     optimiser::cases(lab, parameters)
 }
 
-/// Noising and loss of images of so many elements, which are f32 whatever the activations are.
+/// Noising and losses of images, which are f32 whatever the activations are.
 #[cfg(feature = "device")]
-pub fn image_cases<A: Activation, D: Driver>(
-    lab: &Lab<A, D>,
-    (name, batch, elements): (&'static str, usize, usize),
-) -> Vec<Case> {
-    diffusion::cases(lab, name, batch, elements)
+pub fn image_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, shape: ImageShape) -> Vec<Case> {
+    diffusion::cases(lab, shape)
 }

@@ -76,7 +76,7 @@ pub fn training_call(compute: &Compute, network: &Network) -> Result<Call, Kerne
     let kind =
         if network.config.learned_variance { ObjectiveKind::EpsHybrid } else { ObjectiveKind::V };
     let schedule = NoiseSchedule::linear(1000).expect("the usual number of timesteps");
-    let state = RunState::new(network.params());
+    let state = RunState::new(network.params(), 1);
     let (objective, config) = (Objective::new(kind, &schedule), step_config(network.batch));
     let mut engine =
         engine(compute, network.config.clone(), objective, config, state).map_err(of_step)?;
@@ -88,7 +88,7 @@ pub fn training_call(compute: &Compute, network: &Network) -> Result<Call, Kerne
         positions,
     };
     Ok(Box::new(move || {
-        engine.step(&batch, 1e-6, 0.9999).map_err(of_step)?;
+        engine.step(&batch, 1e-6, &[0.9999]).map_err(of_step)?;
         if engine.reports_at_once() {
             engine.reports().map_err(of_step)?;
         }

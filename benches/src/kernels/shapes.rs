@@ -39,13 +39,31 @@ pub const SAMPLING: [BlockShape; 3] =
 /// Parameters of the optimiser's arenas: about DiS-S and half of DiS-H.
 pub const PARAMETERS: [usize; 2] = [33_000_000, 500_000_000];
 
-/// Images of a loss: name, batch, elements of an image.
-pub const IMAGES: [(&str, usize, usize); 3] = [
-    ("3x32x32", 128, 3 * 32 * 32),
-    ("4x64x64", 32, 4 * 64 * 64),
+/// Images of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageShape {
+    /// Images, `B`.
+    pub batch: usize,
+    /// Channels, `C`.
+    pub channels: usize,
+    /// Height and width, `H = W`.
+    pub side: usize,
+}
+
+/// CIFAR-10 and latents of 512 pixels.
+pub const IMAGES: [ImageShape; 3] = [
+    ImageShape { batch: 128, channels: 3, side: 32 },
+    ImageShape { batch: 32, channels: 4, side: 64 },
     // So many that the memory is the limit, not the launch.
-    ("3x32x32", 16_384, 3 * 32 * 32),
+    ImageShape { batch: 16_384, channels: 3, side: 32 },
 ];
+
+impl ImageShape {
+    /// Elements of all images.
+    pub fn elements(&self) -> usize {
+        self.batch * self.channels * self.side * self.side
+    }
+}
 
 impl BlockShape {
     /// Channels inside the mixer, `E`.

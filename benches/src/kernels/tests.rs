@@ -21,7 +21,7 @@ fn run_all<A: Activation>() {
     let mut cases = block_cases(&lab, TINY);
     cases.extend(sampling_cases(&lab, BlockShape { batch: 1, ..TINY }));
     cases.extend(arena_cases(&lab, 100_003));
-    cases.extend(image_cases(&lab, ("3x8x8", 3, 192)));
+    cases.extend(image_cases(&lab, ImageShape { batch: 3, channels: 3, side: 8 }));
     cases.push(device_copy(&lab, 4096));
     cases.push(square_product(&lab, 64));
     assert!(cases.len() > 30, "{} cases", cases.len());

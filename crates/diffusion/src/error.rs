@@ -78,6 +78,55 @@ pub enum DiffusionError {
         eta: f64,
     },
 
+    /// The solver has no such order.
+    #[error("{solver}: order is {order}, expected 1 to {most}")]
+    SolverOrder {
+        /// The solver.
+        solver: &'static str,
+        /// What was asked for.
+        order: usize,
+        /// The highest it has.
+        most: usize,
+    },
+
+    /// The share of noise of a solver is below 0 or not a finite number.
+    #[error("{solver}: eta is {eta}, expected 0 (deterministic) or more\nhelp: 1 is usual")]
+    SolverEta {
+        /// The solver.
+        solver: &'static str,
+        /// What was asked for.
+        eta: f64,
+    },
+
+    /// A number of a stochastic sampler that has to be a length or a strength.
+    #[error("{name} is {value}, expected a finite number of 0 or more\nhelp: 0 adds no noise")]
+    Strength {
+        /// Its name.
+        name: &'static str,
+        /// What was asked for.
+        value: f64,
+    },
+
+    /// The text names none of the choices.
+    #[error("{what} {text:?}, expected {expected}")]
+    Choice {
+        /// What is being chosen.
+        what: &'static str,
+        /// As written by the user.
+        text: String,
+        /// What would do.
+        expected: &'static str,
+    },
+
+    /// Two choices that do not go together.
+    #[error("{what}\nhelp: {help}")]
+    Combination {
+        /// The choices.
+        what: String,
+        /// Why not, and the nearest that do.
+        help: String,
+    },
+
     /// A learned variance is asked of an objective that trains none.
     #[error(
         "DDPM: learned_range variance needs a model trained with eps_hybrid\n\
@@ -91,4 +140,30 @@ pub enum DiffusionError {
         /// What was asked for.
         guidance_scale: f64,
     },
+
+    /// The interval of guidance is empty.
+    #[error(
+        "guidance interval [{least}, {most}], expected noise per data, least before most\n\
+         help: such as [0.2, 3.0]"
+    )]
+    GuidanceInterval {
+        /// The first number.
+        least: f64,
+        /// The second.
+        most: f64,
+    },
+
+    /// The share of rescaling is no share.
+    #[error("guidance rescale is {rescale}, expected 0 (none) to 1\nhelp: 0.7 is usual")]
+    GuidanceRescale {
+        /// What was asked for.
+        rescale: f64,
+    },
+}
+
+impl DiffusionError {
+    /// Whether a strength is one: finite and not negative.
+    pub(crate) fn check_strength(name: &'static str, value: f64) -> Result<(), Self> {
+        if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(Self::Strength { name, value }) }
+    }
 }

@@ -23,6 +23,26 @@ impl NoiseLevel {
         Self { a: alpha_bar.sqrt(), s: (1.0 - alpha_bar).sqrt() }
     }
 
+    /// Noise per unit of data, `s/a`: EDM's sigma. Infinite where there is no data.
+    pub fn noise_per_data(self) -> f64 {
+        self.s / self.a
+    }
+
+    /// Half the logarithm of the signal-to-noise ratio, `lambda = ln(a/s)`.
+    pub fn lambda(self) -> f64 {
+        (self.a / self.s).ln()
+    }
+
+    /// The variance-preserving level with as much noise per data.
+    #[must_use]
+    pub fn to_variance_preserving(self) -> Self {
+        let norm = self.a.hypot(self.s);
+        Self { a: self.a / norm, s: self.s / norm }
+    }
+
+    /// Data without noise.
+    pub const DATA: Self = Self { a: 1.0, s: 0.0 };
+
     /// Signal-to-noise ratio `(a/s)²`; for a variance-preserving level `ab/(1 - ab)`.
     pub fn snr(self) -> f64 {
         (self.a / self.s).powi(2)

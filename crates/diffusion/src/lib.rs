@@ -16,18 +16,18 @@
 //!
 //! ```
 //! use diffusion::{
-//!     DiffusionTable, ImageLayout, LossBatch, NoiseSchedule, Objective, ObjectiveKind, PhiloxNoise,
-//!     Prediction, SamplerKind, draw_start_noise, draw_training_noise,
+//!     FlowPath, ImageLayout, LossBatch, Objective, ObjectiveKind, ObjectiveOptions, PhiloxNoise,
+//!     Prediction, Process, SamplerKind, SamplerPlan, draw_start_noise, draw_training_noise,
 //! };
 //! # fn network(x: &[f32], _time: f64) -> Vec<f32> { x.iter().map(|x| 0.1 * x).collect() }
 //! let layout = ImageLayout { channels: 3, pixels: 8 * 8 };
-//! let noise_schedule = NoiseSchedule::linear(1000)?;
-//! let kind = ObjectiveKind::V;
+//! let kind = ObjectiveKind::Flow(FlowPath::Linear);
+//! let process = Process::Flow { path: FlowPath::Linear, time_scale: 1000.0 };
 //! let seed = 42;
 //!
 //! // A training step on two images.
 //! let (x0, positions) = (vec![0.5f32; 2 * layout.image_len()], [0, 1]);
-//! let objective = Objective::new(kind, &noise_schedule);
+//! let objective = Objective::on(kind, process.clone(), ObjectiveOptions::default())?;
 //! let timesteps = objective.draw_timesteps(seed, &positions);
 //! let mut noise = vec![0.0; x0.len()];
 //! draw_training_noise(seed, &positions, &mut noise);
@@ -35,20 +35,26 @@
 //! objective.corrupt(&x0, &noise, &timesteps, &mut x_t);
 //! let model_output = network(&x_t, objective.network_time(timesteps[0]));
 //! let mut grad_output = vec![0.0; model_output.len()];
-//! let batch =
-//!     LossBatch { model_output: &model_output, x0: &x0, noise: &noise, timesteps: &timesteps };
+//! let batch = LossBatch {
+//!     model_output: &model_output,
+//!     x0: &x0,
+//!     noise: &noise,
+//!     timesteps: &timesteps,
+//!     weights: None,
+//! };
 //! let terms = objective.loss(layout, batch, 1.0 / 2.0, &mut grad_output);
 //! assert!(terms.iter().all(|term| term.loss.is_finite()));
 //!
 //! // Two images in 20 evaluations.
-//! let table = DiffusionTable::new(&noise_schedule, &"20".parse()?)?;
 //! let mut x = vec![0.0f32; 2 * layout.image_len()];
 //! draw_start_noise(seed, 0, layout.image_len(), &mut x);
 //! let mut noise = PhiloxNoise::new(seed, 0, layout.image_len());
-//! let mut sampler = SamplerKind::Ddim.start(table, kind, x)?;
+//! let plan = SamplerPlan::new(SamplerKind::Heun, "20".parse()?);
+//! let mut sampler = plan.start(kind, &process, x, &mut noise)?;
 //! while let Some(request) = sampler.request() {
-//!     assert_eq!(request.input_factor, 1.0);
-//!     let output = network(sampler.state(), request.network_time);
+//!     let factor = request.input_factor as f32;
+//!     let input: Vec<f32> = sampler.state().iter().map(|x| factor * x).collect();
+//!     let output = network(&input, request.network_time);
 //!     sampler.advance(Prediction::new(kind, layout, &output), &mut noise);
 //! }
 //! assert!(sampler.state().iter().all(|x| x.is_finite()));
@@ -60,36 +66,54 @@
 //! classifier-free guidance arXiv 2207.12598, DiS arXiv 2402.05608 (what of it is used).
 #![forbid(unsafe_code)]
 
+mod density;
 mod error;
+mod flow_path;
+mod grid;
 mod guidance;
 mod layout;
 mod level;
+mod log_variance;
+mod loss_history;
+mod named_choice;
 mod noise;
 mod noise_schedule;
 mod objective;
 mod prediction;
+mod process;
 mod real;
 mod respacing;
 mod sampler;
 mod table;
 mod variance;
+mod weighting;
 
+pub use density::TimestepDensity;
 pub use error::DiffusionError;
-pub use guidance::{Guidance, GuidanceChannels};
+pub use flow_path::{FlowPath, PathPoint};
+pub use grid::{Grid, Spacing};
+pub use guidance::{Guidance, GuidanceChannels, GuidanceSchedule};
 pub use layout::ImageLayout;
 pub use level::NoiseLevel;
+pub use log_variance::LogVariance;
+pub use loss_history::LossHistory;
 pub use noise::{NoiseSource, PhiloxNoise, draw_start_noise, draw_training_noise};
 pub use noise_schedule::{NoiseSchedule, NoiseScheduleKind};
 pub use objective::{
     DecoderTerm, HybridCoefficients, HybridLoss, LossBatch, LossCoefficients, LossTerms, Objective,
-    ObjectiveKind, decoder_term,
+    ObjectiveKind, ObjectiveOptions, decoder_term,
 };
 pub use prediction::{Mix, Prediction, PredictionKind};
+pub use process::{Node, Process};
 pub use real::Real;
 pub use respacing::Respacing;
 pub use sampler::{
-    DdimInversion, DdimOptions, DdimSampler, DdpmOptions, DdpmSampler, SampleRequest, Sampler,
-    SamplerKind,
+    AncestralStep, Churn, DdimInversion, DdimSampler, DdpmSampler, Deis, DiffusionForm, DpmForm,
+    DpmMultistep, DpmOptions, DpmSde, DpmSdeMethod, DpmSinglestep, EulerAncestral, FinalOrder,
+    FlowSde, FlowSdeOptions, LastStep, LmsSampler, OdeEnd, OdeMethod, OdeOptions, OdePath,
+    OdeSampler, PndmSampler, SampleRequest, Sampler, SamplerKind, SamplerPlan, SdeMethod,
+    SecondOrder, UniPc, UniPcB, ancestral_step, singlestep_grid,
 };
 pub use table::{DiffusionTable, TableRow};
 pub use variance::VarianceKind;
+pub use weighting::Weighting;

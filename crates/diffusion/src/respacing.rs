@@ -52,6 +52,17 @@ impl Respacing {
         }
     }
 
+    /// The number of timesteps, where the text is a number.
+    pub fn count(&self) -> Option<usize> {
+        match &self.0 {
+            Choice::Sections(counts) => match counts.as_slice() {
+                &[count] => Some(count),
+                _ => None,
+            },
+            Choice::Full | Choice::Ddim(_) => None,
+        }
+    }
+
     fn section_grid(
         &self,
         counts: &[usize],

@@ -1,14 +1,16 @@
 //! The scalars of the process on a grid of timesteps.
 
 use crate::noise_schedule::running_product;
-use crate::{DiffusionError, NoiseLevel, NoiseSchedule, Respacing};
+use crate::{DiffusionError, Grid, Node, NoiseLevel, NoiseSchedule, Respacing};
 use std::ops::Index;
 
 /// Everything the formulas need at one timestep of a grid; `t` counts the grid's entries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableRow {
-    /// The original training timestep, which the network is told.
-    pub timestep: usize,
+    /// The time the network is told: the training timestep, where there are timesteps.
+    pub network_time: f64,
+    /// Factor of a state at this level in what the network is shown.
+    pub input_factor: f64,
     /// `beta_t` of this grid.
     pub beta: f64,
     /// `ab_t = prod_{r <= t} (1 - beta_r)`.
@@ -40,6 +42,12 @@ pub struct TableRow {
 }
 
 impl TableRow {
+    /// What the network is to be given here.
+    pub fn node(&self) -> Node {
+        let Self { network_time, input_factor, .. } = *self;
+        Node { level: self.level(), input_factor, network_time }
+    }
+
     /// `(a, s) = (sqrt(ab), sqrt(1 - ab))`.
     pub fn level(&self) -> NoiseLevel {
         NoiseLevel { a: self.sqrt_alpha_bar, s: self.sqrt_one_minus_alpha_bar }
@@ -62,11 +70,10 @@ impl TableRow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiffusionTable {
     rows: Vec<TableRow>,
-    original_timesteps: usize,
 }
 
 impl DiffusionTable {
-    /// The table of a respaced grid.
+    /// The table of a respaced grid of a noise schedule.
     ///
     /// # Errors
     /// Those of [`Respacing::grid`].
@@ -75,28 +82,52 @@ impl DiffusionTable {
         respacing: &Respacing,
     ) -> Result<Self, DiffusionError> {
         let grid = respacing.grid(noise_schedule.timesteps())?;
-        Ok(Self::on_grid(noise_schedule, &grid))
+        Ok(Self::on_timesteps(noise_schedule, &grid))
     }
 
     /// The table of every training timestep.
     pub fn full(noise_schedule: &NoiseSchedule) -> Self {
         let grid: Vec<usize> = (0..noise_schedule.timesteps()).collect();
-        Self::on_grid(noise_schedule, &grid)
+        Self::on_timesteps(noise_schedule, &grid)
     }
 
-    fn on_grid(noise_schedule: &NoiseSchedule, grid: &[usize]) -> Self {
-        let betas = respaced_betas(noise_schedule.alphas_cumprod(), grid);
+    /// The table of the given timesteps, which rise.
+    ///
+    /// # Panics
+    /// When there is none, or not in the noise schedule.
+    pub fn on_timesteps(noise_schedule: &NoiseSchedule, grid: &[usize]) -> Self {
+        let entries = grid.iter().map(|&t| (noise_schedule.alphas_cumprod()[t], t as f64, 1.0));
+        Self::of(entries.collect())
+    }
+
+    /// The table of the levels of any grid, seen as variance-preserving ones: `ab = a²/(a² + s²)`.
+    /// The end of the grid is taken for data without noise.
+    pub fn of_grid(grid: &Grid) -> Self {
+        let entry = |node: &Node| {
+            let NoiseLevel { a, s } = node.level;
+            let norm = a.hypot(s);
+            (a * a / (a * a + s * s), node.network_time, node.input_factor * norm)
+        };
+        Self::of(grid.nodes().iter().rev().map(entry).collect())
+    }
+
+    /// Entries `(ab, network time, input factor)` from the least noisy up.
+    fn of(entries: Vec<(f64, f64, f64)>) -> Self {
+        assert!(!entries.is_empty(), "a table of no timesteps");
+        let betas = respaced_betas(entries.iter().map(|entry| entry.0));
         let alpha_bars = running_product(&betas);
-        let mut rows: Vec<TableRow> = (0..grid.len())
+        let mut rows: Vec<TableRow> = (0..entries.len())
             .map(|t| {
                 let previous = if t == 0 { 1.0 } else { alpha_bars[t - 1] };
                 let next = alpha_bars.get(t + 1).copied().unwrap_or(0.0);
-                row(grid[t], betas[t], [previous, alpha_bars[t], next])
+                let (_, network_time, input_factor) = entries[t];
+                let row = row(betas[t], [previous, alpha_bars[t], next]);
+                TableRow { network_time, input_factor, ..row }
             })
             .collect();
         rows[0].posterior_log_variance =
             rows.get(1).map_or(rows[0].ln_beta, |second| second.posterior_log_variance);
-        Self { rows, original_timesteps: noise_schedule.timesteps() }
+        Self { rows }
     }
 
     /// Number of timesteps `N` of this grid, at least 1.
@@ -105,19 +136,9 @@ impl DiffusionTable {
         self.rows.len()
     }
 
-    /// Number of training timesteps `T` of the noise schedule.
-    pub fn original_timesteps(&self) -> usize {
-        self.original_timesteps
-    }
-
     /// The rows from the least to the most noisy.
     pub fn rows(&self) -> &[TableRow] {
         &self.rows
-    }
-
-    /// The original timestep of every entry: sorted, unique, the first 0.
-    pub fn timestep_map(&self) -> Vec<usize> {
-        self.rows.iter().map(|row| row.timestep).collect()
     }
 }
 
@@ -130,23 +151,24 @@ impl Index<usize> for DiffusionTable {
     }
 }
 
-/// `beta'_j = 1 - ab[t_j]/ab[t_{j-1}]`, with 1 before the first.
-fn respaced_betas(alphas_cumprod: &[f64], grid: &[usize]) -> Vec<f64> {
-    grid.iter()
-        .scan(1.0, |last, &timestep| {
-            let beta = 1.0 - alphas_cumprod[timestep] / *last;
-            *last = alphas_cumprod[timestep];
+/// `beta'_j = 1 - ab_j/ab_{j-1}`, with 1 before the first.
+fn respaced_betas(alpha_bars: impl Iterator<Item = f64>) -> Vec<f64> {
+    alpha_bars
+        .scan(1.0, |last, alpha_bar| {
+            let beta = 1.0 - alpha_bar / *last;
+            *last = alpha_bar;
             Some(beta)
         })
         .collect()
 }
 
 /// One row from its beta and `[ab_{t-1}, ab_t, ab_{t+1}]`.
-fn row(timestep: usize, beta: f64, alpha_bars: [f64; 3]) -> TableRow {
+fn row(beta: f64, alpha_bars: [f64; 3]) -> TableRow {
     let [alpha_bar_prev, alpha_bar, alpha_bar_next] = alpha_bars;
     let posterior_variance = beta * (1.0 - alpha_bar_prev) / (1.0 - alpha_bar);
     TableRow {
-        timestep,
+        network_time: 0.0,
+        input_factor: 1.0,
         beta,
         alpha_bar,
         alpha_bar_prev,

@@ -7,8 +7,8 @@ use common::{
     number, numbers, start, table,
 };
 use diffusion::{
-    DdimInversion, DdimOptions, DdimSampler, DdpmOptions, DdpmSampler, DiffusionError, ImageLayout,
-    NoiseSource, ObjectiveKind, Prediction, Real, Sampler, SamplerKind, VarianceKind,
+    DdimInversion, DdimSampler, DdpmSampler, DiffusionError, ImageLayout, NoiseSource,
+    ObjectiveKind, Prediction, Real, Sampler, SamplerKind, SamplerPlan, VarianceKind,
 };
 use serde_json::Value;
 
@@ -28,13 +28,11 @@ fn ddpm<T: Real>(
     variance: VarianceKind,
     x: Vec<T>,
 ) -> DdpmSampler<T> {
-    let options = DdpmOptions { variance, clamp_x0: false };
-    DdpmSampler::new(table(respacing), objective, options, x).expect("a valid case")
+    DdpmSampler::new(table(respacing), objective, variance, x).expect("a valid case")
 }
 
 fn ddim<T: Real>(respacing: &str, eta: f64, x: Vec<T>) -> DdimSampler<T> {
-    DdimSampler::new(table(respacing), DdimOptions { eta, clamp_x0: false }, x)
-        .expect("a valid case")
+    DdimSampler::new(table(respacing), eta, x).expect("a valid case")
 }
 
 /// Compares the first states and the last one in f64, and the last one in f32.
@@ -188,11 +186,10 @@ fn any_objective_runs_with_any_sampler() {
             model.run(make(kind).as_mut(), &mut Sines).pop().unwrap()
         })
     };
-    let samplers: [&dyn Fn(ObjectiveKind) -> Box<dyn Sampler<f64>>; 4] = [
+    let samplers: [&dyn Fn(ObjectiveKind) -> Box<dyn Sampler<f64>>; 3] = [
         &|kind| Box::new(ddpm("50", kind, VarianceKind::FixedSmall, start())),
         &|_| Box::new(ddim("50", 0.5, start())),
         &|_| Box::new(DdimInversion::new(table("50"), start())),
-        &|kind| SamplerKind::Ddim.start(table("50"), kind, start()).unwrap(),
     ];
     for sampler in samplers {
         let [eps, v, hybrid] = run(sampler);
@@ -203,34 +200,36 @@ fn any_objective_runs_with_any_sampler() {
 
 #[test]
 fn sampler_kinds_and_their_usual_options() {
-    for (name, kind) in [("ddpm", SamplerKind::Ddpm), ("ddim", SamplerKind::Ddim)] {
-        assert_eq!(serde_json::to_value(kind).unwrap(), name);
-        assert_eq!(serde_json::from_value::<SamplerKind>(name.into()).unwrap(), kind);
+    for kind in SamplerKind::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        assert_eq!(serde_json::from_value::<SamplerKind>(kind.name().into()).unwrap(), kind);
     }
     for (objective, variance) in [
         (ObjectiveKind::EpsHybrid, VarianceKind::LearnedRange),
         (ObjectiveKind::V, VarianceKind::FixedSmall),
     ] {
         let model = Analytic::golden(objective, &linear_1000());
-        let mut usual = SamplerKind::Ddpm.start(table("10"), objective, start::<f64>()).unwrap();
+        let usual = |kind| {
+            let plan = SamplerPlan::new(kind, "10".parse().unwrap());
+            plan.start(objective, &model.process, start::<f64>(), &mut Sines).unwrap()
+        };
         let mut explicit = ddpm("10", objective, variance, start::<f64>());
-        assert_eq!(
-            model.run(usual.as_mut(), &mut Sines),
-            model.run(&mut explicit, &mut Sines),
-            "{objective:?}"
-        );
+        let states = model.run(usual(SamplerKind::Ddpm).as_mut(), &mut Sines);
+        assert_eq!(states, model.run(&mut explicit, &mut Sines), "{objective:?}");
+        let mut explicit = ddim("10", 0.0, start::<f64>());
+        let states = model.run(usual(SamplerKind::Ddim).as_mut(), &mut Sines);
+        assert_eq!(states, model.run(&mut explicit, &mut Sines), "{objective:?}");
     }
 }
 
 #[test]
 fn wrong_options_are_refused() {
     for eta in [-0.1, 1.1, f64::NAN] {
-        let options = DdimOptions { eta, clamp_x0: false };
-        let error = DdimSampler::new(table("10"), options, start::<f32>()).unwrap_err();
+        let error = DdimSampler::new(table("10"), eta, start::<f32>()).unwrap_err();
         assert!(matches!(error, DiffusionError::Eta { .. }), "{error}");
     }
-    let options = DdpmOptions { variance: VarianceKind::LearnedRange, clamp_x0: false };
-    let error = DdpmSampler::new(table("10"), ObjectiveKind::V, options, start::<f32>());
+    let variance = VarianceKind::LearnedRange;
+    let error = DdpmSampler::new(table("10"), ObjectiveKind::V, variance, start::<f32>());
     assert_eq!(error.unwrap_err(), DiffusionError::NoLearnedVariance);
 }
 
@@ -269,8 +268,8 @@ fn clamped_ddim() {
             row.alpha_bar_prev.sqrt() * x0 + (1.0 - row.alpha_bar_prev).sqrt() * eps
         })
         .collect();
-    let options = DdimOptions { eta: 0.0, clamp_x0: true };
-    let mut sampler = DdimSampler::new(table, options, x).unwrap();
-    sampler.advance(Prediction::new(ObjectiveKind::Eps, layout, &eps_hat), &mut Silence);
+    let mut sampler = DdimSampler::new(table, 0.0, x).unwrap();
+    let prediction = Prediction::new(ObjectiveKind::Eps, layout, &eps_hat).clamping_x0(true);
+    sampler.advance(prediction, &mut Silence);
     Worst::of("clamped ddim").compare("state", sampler.state(), &want, 1e-12, 1.0);
 }

@@ -4,16 +4,37 @@ mod common;
 
 use common::{Silence, linear_1000, table};
 use diffusion::{
-    DdpmOptions, DdpmSampler, DiffusionTable, Guidance, GuidanceChannels, ImageLayout, NoiseLevel,
-    NoiseSchedule, NoiseScheduleKind, NoiseSource, Objective, ObjectiveKind, PhiloxNoise,
-    Prediction, PredictionKind, Respacing, Sampler, VarianceKind, draw_start_noise,
-    draw_training_noise,
+    DdpmSampler, DiffusionTable, FlowPath, Grid, Guidance, GuidanceChannels, ImageLayout,
+    NoiseLevel, NoiseSchedule, NoiseScheduleKind, NoiseSource, Objective, ObjectiveKind,
+    PhiloxNoise, Prediction, PredictionKind, Process, Respacing, Sampler, Spacing, VarianceKind,
+    draw_start_noise, draw_training_noise,
 };
 use proptest::prelude::*;
 
 fn any_schedule() -> impl Strategy<Value = NoiseSchedule> {
-    (prop_oneof![Just(NoiseScheduleKind::Linear), Just(NoiseScheduleKind::Cosine)], 21usize..2000)
+    let kinds =
+        [NoiseScheduleKind::Linear, NoiseScheduleKind::Cosine, NoiseScheduleKind::ScaledLinear];
+    (prop::sample::select(kinds.to_vec()), 21usize..2000)
         .prop_map(|(kind, timesteps)| NoiseSchedule::new(kind, timesteps).expect("a valid case"))
+}
+
+fn any_process() -> impl Strategy<Value = Process> {
+    let path = prop_oneof![Just(FlowPath::Linear), Just(FlowPath::Gvp), Just(FlowPath::Vp)];
+    prop_oneof![
+        any_schedule().prop_map(Process::Discrete),
+        path.prop_map(|path| Process::Flow { path, time_scale: 1000.0 }),
+        Just(Process::edm(0.5)),
+    ]
+}
+
+fn any_spacing() -> impl Strategy<Value = Spacing> {
+    prop_oneof![
+        Just(Spacing::Uniform),
+        Just(Spacing::Quadratic),
+        Just(Spacing::LogSnr),
+        (1.0f64..9.0).prop_map(|rho| Spacing::Karras { rho }),
+        (0.2f64..5.0).prop_map(|factor| Spacing::Shifted { factor }),
+    ]
 }
 
 fn any_objective() -> impl Strategy<Value = ObjectiveKind> {
@@ -44,6 +65,43 @@ proptest! {
         prop_assert_eq!(grid[0], 0);
         prop_assert!(grid.is_sorted_by(|a, b| a < b));
         prop_assert!(count == 1 || grid[count - 1] == timesteps - 1);
+    }
+
+    /// Every grid goes down in noise, from the process's most to data, in as many steps as asked.
+    #[test]
+    fn grids_descend(
+        process in any_process(),
+        spacing in any_spacing(),
+        count in prop_oneof![1usize..20, 990usize..1010, 2500usize..2600],
+        needs_data: bool,
+    ) {
+        // A noise schedule has no more timesteps than it has.
+        let count = match &process {
+            Process::Discrete(schedule) => count.min(schedule.timesteps()),
+            _ => count,
+        };
+        let grid = Grid::new(&process, spacing, &Respacing::evenly(count).unwrap(), needs_data);
+        let grid = grid.unwrap();
+        prop_assert_eq!(grid.nodes().len(), count);
+        prop_assert_eq!(grid.end(), NoiseLevel::DATA);
+        for i in 0..count {
+            let (here, next) = (grid.level(i), grid.level(i + 1));
+            prop_assert!(here.s > 0.0 && here.noise_per_data() > next.noise_per_data());
+            prop_assert!(grid.nodes()[i].network_time.is_finite());
+            prop_assert!(!needs_data || here.a > 0.0);
+        }
+        let most = grid.level(0).noise_per_data();
+        prop_assert!(count == 1 || most > 12.0, "starts at {}", most);
+    }
+
+    #[test]
+    fn zero_terminal_snr(noise_schedule in any_schedule()) {
+        let first = noise_schedule.alphas_cumprod()[0];
+        let zero = noise_schedule.with_zero_terminal_snr();
+        prop_assert!(zero.has_zero_terminal_snr());
+        prop_assert!((zero.alphas_cumprod()[0] / first - 1.0).abs() < 1e-12);
+        prop_assert!(zero.alphas_cumprod().is_sorted_by(|a, b| a > b));
+        prop_assert!(zero.betas().iter().all(|&beta| 0.0 < beta && beta <= 1.0));
     }
 
     #[test]
@@ -90,10 +148,10 @@ proptest! {
         first3 in any::<bool>(),
     ) {
         let channels = if first3 { GuidanceChannels::First3 } else { GuidanceChannels::All };
-        let guidance = Guidance { guidance_scale: 1.0, channels };
+        let guidance = Guidance::new(1.0, channels);
         let mut out = vec![f32::NAN; 24];
         let layout = ImageLayout { channels: 4, pixels: 3 };
-        guidance.combine(kind, layout, &cond, &uncond, &mut out);
+        guidance.combine(1.0, kind, layout, [&cond, &uncond], &mut out);
         let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&out), bits(&cond));
     }
@@ -180,17 +238,17 @@ proptest! {
     /// Images of a batch do not meet: sampling two together is sampling each alone.
     #[test]
     fn images_of_a_batch_do_not_meet(x in prop::collection::vec(-3.0f32..3.0, 8), seed: u64) {
-        let options = DdpmOptions { variance: VarianceKind::LearnedRange, clamp_x0: true };
+        let variance = VarianceKind::LearnedRange;
         let layout = ImageLayout { channels: 2, pixels: 2 };
         let kind = ObjectiveKind::EpsHybrid;
         let run = |x: &[f32], first: u64| {
-            let mut sampler = DdpmSampler::new(table("5"), kind, options, x.to_vec()).unwrap();
+            let mut sampler = DdpmSampler::new(table("5"), kind, variance, x.to_vec()).unwrap();
             let mut noise = PhiloxNoise::new(seed, first, 4);
             while sampler.request().is_some() {
                 let images = sampler.state().chunks_exact(4);
                 let output: Vec<f32> =
                     images.flat_map(|x| x.iter().chain(x).map(|x| 0.5 * x)).collect();
-                sampler.advance(Prediction::new(kind, layout, &output), &mut noise);
+                sampler.advance(Prediction::new(kind, layout, &output).clamping_x0(true), &mut noise);
             }
             sampler.state().to_vec()
         };
@@ -213,12 +271,13 @@ fn timesteps_are_uniform() {
 /// A clamped prediction keeps the state inside the image range when nothing is added.
 #[test]
 fn the_last_state_of_a_clamped_run_is_an_image() {
-    let options = DdpmOptions { variance: VarianceKind::FixedSmall, clamp_x0: true };
+    let variance = VarianceKind::FixedSmall;
     let kind = ObjectiveKind::Eps;
-    let mut sampler = DdpmSampler::new(table("10"), kind, options, vec![9.0f32, -9.0]).unwrap();
+    let mut sampler = DdpmSampler::new(table("10"), kind, variance, vec![9.0f32, -9.0]).unwrap();
     let layout = ImageLayout { channels: 1, pixels: 2 };
     while sampler.request().is_some() {
-        sampler.advance(Prediction::new(kind, layout, &[-8.0, 8.0]), &mut Silence);
+        let prediction = Prediction::new(kind, layout, &[-8.0, 8.0]).clamping_x0(true);
+        sampler.advance(prediction, &mut Silence);
     }
     assert_eq!(sampler.state(), [1.0, -1.0]);
     assert_eq!(linear_1000().timesteps(), 1000);

@@ -53,6 +53,7 @@ fn every_hybrid_row() {
             x0: &x0,
             noise: &noise,
             timesteps: &timesteps,
+            weights: None,
         };
         let (terms, grad) = evaluate(&objective, batch, 1.0);
         let what = format!("{} T {} t {}", row["loss_type"], row["T"], row["t"]);
@@ -102,7 +103,13 @@ impl Case {
     }
 
     fn batch<'a>(&'a self, model_output: &'a [f64]) -> LossBatch<'a, f64> {
-        LossBatch { model_output, x0: &self.x0, noise: &self.noise, timesteps: &TIMESTEPS }
+        LossBatch {
+            model_output,
+            x0: &self.x0,
+            noise: &self.noise,
+            timesteps: &TIMESTEPS,
+            weights: None,
+        }
     }
 }
 
@@ -184,6 +191,7 @@ fn parts_of_a_batch_add_up() {
                 x0: &case.x0[images.clone()],
                 noise: &case.noise[images],
                 timesteps: &TIMESTEPS[sample..=sample],
+                weights: None,
             };
             let (part, part_grad) = evaluate(&objective, batch, 1.0 / 3.0);
             assert_eq!(part, terms[sample..=sample], "{kind:?}");
@@ -200,24 +208,11 @@ fn the_target_of_v() {
     let ab = NoiseSchedule::linear(1000).unwrap().alphas_cumprod()[250];
     let v: Vec<f64> =
         x0.iter().zip(&noise).map(|(x0, eps)| ab.sqrt() * eps - (1.0 - ab).sqrt() * x0).collect();
-    let batch = LossBatch { model_output: &v, x0: &x0, noise: &noise, timesteps: &[250.0] };
+    let batch =
+        LossBatch { model_output: &v, x0: &x0, noise: &noise, timesteps: &[250.0], weights: None };
     let (terms, grad) = evaluate(&objective, batch, 1.0);
     assert!(terms[0].loss < 1e-30, "{terms:?}");
     assert!(grad.iter().all(|g| g.abs() < 1e-15), "{grad:?}");
-}
-
-#[test]
-fn configuration_names_and_channels() {
-    for (name, kind, channels) in [
-        ("eps_hybrid", ObjectiveKind::EpsHybrid, 8),
-        ("eps", ObjectiveKind::Eps, 4),
-        ("v", ObjectiveKind::V, 4),
-    ] {
-        assert_eq!(serde_json::to_value(kind).unwrap(), name);
-        assert_eq!(serde_json::from_value::<ObjectiveKind>(name.into()).unwrap(), kind);
-        assert_eq!(kind.output_channels(4), channels);
-    }
-    assert_eq!(serde_json::to_value(HybridLoss::RescaledMse).unwrap(), "rescaled_mse");
 }
 
 /// f32 production against the f64 definition, on an image of real size.
@@ -232,11 +227,13 @@ fn f32_follows_f64() {
         let inputs =
             [parity::uniform(1, outputs), parity::uniform(2, images), parity::uniform(3, images)];
         let [output, x0, noise] = &inputs;
-        let batch = LossBatch { model_output: output, x0, noise, timesteps: &timesteps };
+        let batch =
+            LossBatch { model_output: output, x0, noise, timesteps: &timesteps, weights: None };
         let mut grad = vec![f64::NAN; outputs];
         let want = objective.loss(layout, batch, 0.2, &mut grad);
         let [output, x0, noise] = &inputs.each_ref().map(|values| parity::to_f32(values));
-        let batch = LossBatch { model_output: output, x0, noise, timesteps: &timesteps };
+        let batch =
+            LossBatch { model_output: output, x0, noise, timesteps: &timesteps, weights: None };
         let mut grad_f32 = vec![f32::NAN; outputs];
         let got = objective.loss(layout, batch, 0.2, &mut grad_f32);
         let mut worst = Worst::of("f32 losses and gradients");

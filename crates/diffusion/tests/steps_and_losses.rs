@@ -4,8 +4,8 @@ mod common;
 
 use common::{Silence, Worst, column, golden_path, linear_1000, table};
 use diffusion::{
-    DdimOptions, DdimSampler, DdpmOptions, DdpmSampler, ImageLayout, LossBatch, NoiseSource,
-    Objective, ObjectiveKind, Prediction, Sampler, TableRow, VarianceKind,
+    DdimSampler, DdpmSampler, ImageLayout, LossBatch, NoiseSource, Objective, ObjectiveKind,
+    Prediction, Sampler, TableRow, VarianceKind,
 };
 use parity::Golden;
 
@@ -53,7 +53,8 @@ fn losses() {
     objective.corrupt(&x0, &noise, timesteps, &mut x_t);
     Worst::of("x_t").compare("x_t", &x_t, golden.get("loss.x_t"), 1e-6, 1.0);
 
-    let batch = LossBatch { model_output: &output, x0: &x0, noise: &noise, timesteps };
+    let batch =
+        LossBatch { model_output: &output, x0: &x0, noise: &noise, timesteps, weights: None };
     let mut grad = vec![f32::NAN; output.len()];
     let terms = objective.loss(LAYOUT, batch, 0.25, &mut grad);
     let mut worst = Worst::of("losses of images");
@@ -146,28 +147,29 @@ impl Images<'_> {
     }
 
     fn ddpm(&self, sample: usize, clamp_x0: bool, noise: &mut dyn NoiseSource<f32>) -> Vec<f32> {
-        let options = DdpmOptions { variance: VarianceKind::LearnedRange, clamp_x0 };
+        let variance = VarianceKind::LearnedRange;
         let (table, x) = (table(self.respacing), self.image("x", sample));
         let sampler =
-            DdpmSampler::new(table, ObjectiveKind::EpsHybrid, options, x).expect("a valid case");
-        self.advance(sampler.starting_at(self.entry(sample)), sample, noise)
+            DdpmSampler::new(table, ObjectiveKind::EpsHybrid, variance, x).expect("a valid case");
+        self.advance(sampler.starting_at(self.entry(sample)), sample, clamp_x0, noise)
     }
 
     fn ddim(&self, sample: usize, eta: f64, noise: &mut dyn NoiseSource<f32>) -> Vec<f32> {
         let (table, x) = (table(self.respacing), self.image("x", sample));
-        let sampler =
-            DdimSampler::new(table, DdimOptions { eta, clamp_x0: false }, x).expect("a valid case");
-        self.advance(sampler.starting_at(self.entry(sample)), sample, noise)
+        let sampler = DdimSampler::new(table, eta, x).expect("a valid case");
+        self.advance(sampler.starting_at(self.entry(sample)), sample, false, noise)
     }
 
     fn advance(
         &self,
         mut sampler: impl Sampler<f32>,
         sample: usize,
+        clamp_x0: bool,
         noise: &mut dyn NoiseSource<f32>,
     ) -> Vec<f32> {
         let output = self.output(sample);
-        sampler.advance(Prediction::new(ObjectiveKind::EpsHybrid, LAYOUT, &output), noise);
+        let prediction = Prediction::new(ObjectiveKind::EpsHybrid, LAYOUT, &output);
+        sampler.advance(prediction.clamping_x0(clamp_x0), noise);
         sampler.state().to_vec()
     }
 }

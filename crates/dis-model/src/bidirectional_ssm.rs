@@ -10,14 +10,21 @@
 //! `W_in`, `z` and `W_out` are shared by the orders; convolution, projections, decay and direct path
 //! have one copy each. The bias of `W_dt` is added inside the scan.
 //!
+//! With `normalize_ssm_inputs` each of `delta_r`, `B` and `C` of each token and order is replaced by
+//! `v (mean(v^2) + norm_eps)^(-1/2)` before it is used. There is no learned factor, so parameters,
+//! their names and their number are those of the official network, and its weights stay readable.
+//!
 //! # Source
 //! DiS, arXiv 2402.05608, section 3.1; the "v2" mixer of Vision Mamba, arXiv 2401.09417, whose
-//! released code halves the sum (`direction_sum = 0.5`).
+//! released code halves the sum (`direction_sum = 0.5`). The norms are an option of ours, against
+//! scans that overflow, in the form without weights of Falcon Mamba's code (arXiv 2410.05355).
 
 mod buffers;
+mod norms;
 
 use buffers::ScanKept;
 pub(crate) use buffers::{SsmSaved, SsmScratch};
+use norms::{normalize, normalize_backward};
 
 use crate::config::DisConfig;
 use crate::error::ModelError;
@@ -119,6 +126,7 @@ impl BidirectionalSsm {
         let weights = [0, 1].map(|i| self.orders[i].x_proj.weight(net).t());
         let outs = saved.x_dbl.each_mut().map(|out| out.mat_mut(rows, net.c.x_proj_width()));
         net.backend.gemm_pair(outs, Write::Overwrite, u, weights)?;
+        normalize(net, saved)?;
         self.project_delta(net, &saved.x_dbl, &mut scratch.delta_raw)?;
         let mut kept = saved.scan.take();
         let scanned = self.scan(net, saved, kept.as_mut().filter(|_| keep), scratch);
@@ -262,6 +270,7 @@ impl BidirectionalSsm {
         let weights = self.orders.each_ref().map(|order| order.delta_weight(net));
         let grad_delta_r = grad_x_dbl.each_mut().map(|grad| grad.columns_mut(rows, 0..r));
         net.backend.gemm_pair(grad_delta_r, Write::Overwrite, grad_delta, weights)?;
+        normalize_backward(net, saved, grad_x_dbl)?;
 
         let grad_x_dbl = grad_x_dbl.each_ref().map(|grad| grad.mat(rows, net.c.x_proj_width()));
         for (i, order) in self.orders.iter().enumerate() {

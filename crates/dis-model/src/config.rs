@@ -102,6 +102,10 @@ pub struct DisConfig {
     pub final_adaln: bool,
     /// Factor on the sum of the two scan orders; the official code sums, factor 1.
     pub direction_sum: f64,
+    /// Whether low-rank step size, B and C are each divided by their root mean square; the official
+    /// code does not. Off where a file does not say, since older files have no such key.
+    #[serde(default)]
+    pub normalize_ssm_inputs: bool,
     /// Added to the mean square in RMS norms.
     pub norm_eps: f64,
     /// Added to the variance in layer norms.
@@ -132,6 +136,7 @@ impl DisConfig {
             conditioning: Conditioning::Token,
             final_adaln: true,
             direction_sum: 1.0,
+            normalize_ssm_inputs: false,
             norm_eps: 1e-5,
             final_eps: 1e-6,
         }

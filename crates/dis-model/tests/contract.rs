@@ -75,6 +75,7 @@ fn every_kind() -> Vec<DisConfig> {
         DisConfig { skip: Skip::Add, ..official.clone() },
         DisConfig { skip: Skip::None, ..official.clone() },
         DisConfig { depth: 2, hidden_size: 46, ..official.clone() },
+        DisConfig { normalize_ssm_inputs: true, ..official.clone() },
         official,
     ]
 }

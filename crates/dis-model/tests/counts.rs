@@ -53,6 +53,7 @@ fn parameters_with_every_switch() {
                         num_classes,
                         final_adaln,
                         learned_variance,
+                        normalize_ssm_inputs: num_classes > 0,
                         d_state: 8,
                         d_conv: 3,
                         ..DisConfig::official(preset, 64, 4, 8, 0)

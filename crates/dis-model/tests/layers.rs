@@ -63,6 +63,7 @@ fn bidirectional_ssm_matches_oracle() {
     check(&smallest(46, 4, 0), belongs);
     check(&DisConfig { direction_sum: 0.5, ..smallest(24, 16, 2) }, belongs);
     check(&DisConfig { d_state: 8, d_conv: 3, ..smallest(20, 6, 0) }, belongs);
+    check(&DisConfig { normalize_ssm_inputs: true, ..smallest(46, 4, 0) }, belongs);
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn configurations() -> Vec<(&'static str, DisConfig, usize)> {
     let plain_head = |config| DisConfig { final_adaln: false, ..config };
     let skip = |skip, config| DisConfig { skip, ..config };
     let halved = |config| DisConfig { direction_sum: 0.5, ..config };
+    let normed = |config| DisConfig { normalize_ssm_inputs: true, ..config };
     let fixed_variance = |config| DisConfig { learned_variance: false, ..config };
     vec![
         ("official conditional", new(20, 4, 8, 3, 2, 3), 3),
@@ -109,6 +110,17 @@ fn configurations() -> Vec<(&'static str, DisConfig, usize)> {
         (
             "other eps, modulated",
             { DisConfig { norm_eps: 0.03, final_eps: 0.2, ..adaln(new(20, 2, 4, 3, 2, 2)) } },
+            3,
+        ),
+        ("normed scan inputs", normed(new(20, 4, 8, 3, 2, 3)), 3),
+        ("normed, 65 tokens", normed(new(46, 2, 8, 3, 1, 0)), 3),
+        // Nearly the sign of the step size, so f32 rounding grows where that is small.
+        ("normed, rank 1", normed(new(16, 2, 4, 3, 2, 1)), 3),
+        ("normed, rank 3, halved", normed(halved(new(46, 2, 4, 2, 2, 1))), 1),
+        ("normed, modulated", normed(adaln(new(20, 2, 4, 3, 2, 4))), 3),
+        (
+            "normed, other eps, 5 states",
+            { normed(DisConfig { norm_eps: 0.03, d_state: 5, ..new(20, 2, 4, 3, 2, 2) }) },
             3,
         ),
     ]

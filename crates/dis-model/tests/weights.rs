@@ -164,6 +164,7 @@ fn a_contradicting_configuration_is_refused() {
     // What shapes do not show is the given configuration's business.
     cross_check(&DisConfig { direction_sum: 0.5, final_eps: 1e-3, ..right.clone() }, &tensors)
         .unwrap();
+    cross_check(&DisConfig { normalize_ssm_inputs: true, ..right.clone() }, &tensors).unwrap();
     for (field, wrong) in [
         ("image_size", DisConfig { image_size: 16, ..right.clone() }),
         ("num_classes", DisConfig { num_classes: 5, ..right.clone() }),

@@ -113,7 +113,7 @@ fn check_memory(
     let (c, place) = (&target.config, device.place());
     let arenas = match pass {
         Pass::Inference => plan::loaded_bytes(c, place),
-        Pass::Training(_) => plan::state_bytes(c, place),
+        Pass::Training(_) => plan::state_bytes(c, place, 1),
     };
     let needed = arenas + u64::from(images) * plan::activation_bytes(c, pass, place);
     if needed <= available {

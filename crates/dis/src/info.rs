@@ -150,7 +150,7 @@ fn table(targets: &[Target], room: &Room) -> Result<String> {
         "state",
         "+ image"
     )?;
-    for Target { name, config: c, .. } in targets {
+    for Target { name, config: c, averages, .. } in targets {
         writeln!(
             out,
             "{name:<6} {:>5} {:>6} {:>7} {:>11} {:>9.3} {:>7.3} {:>9.3} {:>8.3} {:>8} {:>8}",
@@ -162,7 +162,7 @@ fn table(targets: &[Target], room: &Room) -> Result<String> {
             giga(counts::scan_flops(c)),
             giga(counts::flops(c)),
             giga(counts::paper_flops(c)),
-            bytes(plan::state_bytes(c, Place::Cpu)),
+            bytes(plan::state_bytes(c, Place::Cpu, *averages)),
             bytes(plan::activation_bytes(c, Pass::TRAINING, Place::Cpu)),
         )?;
     }
@@ -172,7 +172,7 @@ fn table(targets: &[Target], room: &Room) -> Result<String> {
 
 /// Everything about one network.
 fn page(target: &Target, room: &Room) -> Result<String> {
-    let Target { name, config: c, note } = target;
+    let Target { name, config: c, averages, note } = target;
     let mut out = String::new();
     writeln!(out, "{name}: {}", describe(c))?;
     if let Some(note) = note {
@@ -189,10 +189,10 @@ fn page(target: &Target, room: &Room) -> Result<String> {
     row("value pass", format!("{total} an image: {products} matrix products, {scans} scans"))?;
     row("", "a training step costs about three times as much".into())?;
     row("paper's count", format!("{paper}, leaving out the mixer, where most of the work is"))?;
-    for (title, text) in room.lines(c) {
+    for (title, text) in room.lines(target) {
         row(title, text)?;
     }
-    let (checkpoint, weights) = (plan::checkpoint_bytes(c), plan::weight_bytes(c));
+    let (checkpoint, weights) = (plan::checkpoint_bytes(c, *averages), plan::weight_bytes(c));
     row("checkpoint", format!("{}; weights alone {}", bytes(checkpoint), bytes(weights)))?;
     Ok(out)
 }
@@ -216,13 +216,13 @@ fn as_json(target: &Target, room: &Room) -> Value {
         },
         "bytes": {
             "weights": plan::weight_bytes(c),
-            "checkpoint": plan::checkpoint_bytes(c),
-            "training_state": plan::state_bytes(c, place),
+            "checkpoint": plan::checkpoint_bytes(c, target.averages),
+            "training_state": plan::state_bytes(c, place, target.averages),
             "training_per_image_estimate": training(Recompute::None),
             "training_per_image_recompute_scan": training(Recompute::Scan),
             "training_per_image_recompute_block": training(Recompute::Block),
             "sampling_per_image_estimate": plan::activation_bytes(c, Pass::Inference, place),
         },
-        "images_at_once": room.as_json(c),
+        "images_at_once": room.as_json(target),
     })
 }

@@ -61,7 +61,8 @@ impl Weights {
     /// Reads a run directory, a checkpoint or a file of weights.
     ///
     /// A file may hold bare names, or sets below `ema.` and `model.`; without `which` bare names are
-    /// taken, then `ema.`. Our own files say which network they are of; the shapes of others do.
+    /// taken, then `ema.`. Our own files say which network they are of; the shapes of others do, and
+    /// what shapes do not show is as published: the inputs of scans are not normalised.
     pub(crate) fn open(path: &Path, which: Option<Which>) -> Result<Self> {
         let header = if path.is_dir() { None } else { Some(Header::read(path)?) };
         if let Some(header) = header.filter(|header| which.is_some() || !header.says_network) {
@@ -77,7 +78,7 @@ impl Weights {
             Which::Ema => WeightChoice::Ema,
             Which::Model => WeightChoice::Model,
         };
-        let read = load_weights(path, choice)?;
+        let read = load_weights(path, &choice)?;
         let name = read.file.display().to_string();
         let finite =
             |range: &Range<usize>| read.values[range.clone()].iter().all(|v| v.is_finite());

@@ -8,6 +8,7 @@ mod bench;
 mod convert;
 mod device;
 mod doctor;
+mod ema;
 mod exit;
 mod forward;
 mod images;
@@ -21,6 +22,7 @@ mod sample;
 mod sampling;
 mod threads;
 mod train;
+mod weak;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,7 +38,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Args),
-    Sample(sample::Args),
+    Sample(Box<sample::Args>),
+    Ema(ema::Args),
     Forward(forward::Args),
     Info(info::Args),
     Bench(bench::Args),
@@ -50,7 +53,8 @@ fn main() -> ExitCode {
     progress::install_log();
     let result = match cli.command {
         Command::Train(args) => train::run(args),
-        Command::Sample(args) => sample::run(args),
+        Command::Sample(args) => sample::run(*args),
+        Command::Ema(args) => ema::run(args),
         Command::Forward(args) => forward::run(args),
         Command::Info(args) => info::run(args),
         Command::Bench(args) => bench::run(args),

@@ -1,18 +1,17 @@
 //! `dis sample`: images from trained weights.
 
+mod plan;
+
 use crate::device::ComputeArgs;
 use crate::exit::{Failure, print};
 use crate::network::Network;
 use crate::sampling::{Generator, Plan};
 use crate::threads::Threads;
-use crate::{images, npz, progress};
+use crate::{images, npz, progress, weak};
 use anyhow::{Context, Result};
-use clap::ValueEnum;
-use diffusion::{
-    Guidance, GuidanceChannels, NoiseSchedule, ObjectiveKind, Respacing, SamplerKind,
-    draw_start_noise,
-};
+use diffusion::draw_start_noise;
 use dis_model::DisConfig;
+use plan::PlanArgs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::Experiment;
@@ -34,6 +33,9 @@ Examples:
   dis sample runs/quickstart                            64 images and a grid, as the run's config says
   dis sample runs/quickstart --classes 2,3 --guidance 3 triangles and crosses, stronger guidance
   dis sample runs/quickstart/checkpoints/step-000000450 --sampler ddim --steps 20 --trajectory
+  dis sample runs/quickstart --sampler dpmpp_2m --steps 12 --guidance-interval 0.2,5
+  dis sample runs/quickstart --guidance 1.5 --weak-model runs/quickstart/checkpoints/step-000000300
+  dis sample runs/quickstart --weights model            weights of the last step, not their average
   dis sample runs/cifar10-dis-s2 --count 50000 --out fid.npz --device cuda --batch 512";
 
 /// Draw images from the averaged weights of a run.
@@ -53,18 +55,8 @@ pub(crate) struct Args {
     /// Default: samples/seed-SEED in the run directory
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Sampling algorithm
-    #[arg(long)]
-    sampler: Option<SamplerArg>,
-    /// Evaluations per image: a number, "a,b,c" for parts of the schedule, or "ddimN"
-    #[arg(long)]
-    steps: Option<String>,
-    /// Fresh noise in DDIM, 0 (none) to 1
-    #[arg(long)]
-    eta: Option<f64>,
-    /// Classifier-free guidance: 1 is none
-    #[arg(long)]
-    guidance: Option<f64>,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// Classes to draw, in turn; without it every class
     #[arg(long, value_delimiter = ',')]
     classes: Vec<u32>,
@@ -84,53 +76,42 @@ pub(crate) struct Args {
     compute: ComputeArgs,
     #[command(flatten)]
     threads: Threads,
-    /// Which weights of a checkpoint
-    #[arg(long, default_value = "ema")]
-    weights: WeightsArg,
+    /// Which weights of a checkpoint: ema (its first average), model, or an average by name, such as
+    /// ema-0.9999 or ema-power-0.05
+    #[arg(long, value_name = "NAME", default_value = "ema")]
+    weights: WeightChoice,
     /// Configuration, where the weights lie outside a run directory
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SamplerArg {
-    Ddpm,
-    Ddim,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WeightsArg {
-    Ema,
-    Model,
-}
-
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.threads.start()?;
-    let choice = match args.weights {
-        WeightsArg::Ema => WeightChoice::Ema,
-        WeightsArg::Model => WeightChoice::Model,
-    };
     if !args.run.exists() {
         let what = format!("{}: no such run, checkpoint or weight file", args.run.display());
         let help = "give a run directory, such as runs/quickstart, or train one: dis train";
         return Err(Failure::data(what).help(help).into());
     }
     let device = args.compute.open()?;
-    let weights = load_weights(&args.run, choice)?;
+    let weights = load_weights(&args.run, &args.weights)?;
     for rejected in &weights.rejected {
         tracing::warn!("not used: {rejected}");
     }
     let experiment = find_experiment(&args)?;
     let config = weights.dis_config.clone();
-    let plan = plan(&args, experiment.as_ref(), &config)?;
+    let plan = args.plan.plan(experiment.as_ref(), &config, &args.run, args.seed)?;
+    let weak = args.plan.weak_model(experiment.as_ref(), &plan.guidance)?;
+    let mut weak = weak
+        .map(|path| weak::load(path, &config, (plan.objective, &plan.process), &device))
+        .transpose()?;
     let labels = Labels::new(&args, &config)?;
     let noise = args.noise.as_deref().map(|file| read_noise(file, &args, &config)).transpose()?;
     tracing::info!(
-        "{} of {}: {:?} with {} evaluations, guidance {}, on {}",
-        if matches!(args.weights, WeightsArg::Ema) { "averaged weights" } else { "weights" },
+        "{} of {}: {} with {} steps, guidance {}, on {}",
+        if args.weights == WeightChoice::Model { "weights" } else { "averaged weights" },
         weights.file.display(),
-        plan.sampler,
-        plan.respacing,
+        plan.sampler.sampler.name(),
+        plan.sampler.steps,
         plan.guidance.guidance_scale,
         device.record(),
     );
@@ -138,7 +119,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let batch = u64::from(args.batch.unwrap_or(usual)).min(args.count);
     let mut network = device.network(config, &weights.values)?;
     drop(weights);
-    Job { args: &args, plan: &plan, batch, labels, noise }.run(network.as_mut())
+    let job = Job { args: &args, plan: &plan, batch, labels, noise };
+    job.run(network.as_mut(), weak.as_deref_mut())
 }
 
 /// Everything a sampling run needs but the network.
@@ -151,10 +133,14 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(self, network: &mut dyn Network) -> Result<ExitCode> {
+    fn run(
+        self,
+        network: &mut dyn Network,
+        weak: Option<&mut (dyn Network + 'static)>,
+    ) -> Result<ExitCode> {
         let (count, batch, c) = (self.args.count, self.batch, network.config().clone());
         let size = c.image_size;
-        let mut generator = Generator::new(network, self.plan)?;
+        let mut generator = Generator::new(network, weak, self.plan)?;
         let mut sink = Sink::create(self.args, size)?;
         let bar = progress::bar(count * generator.evaluations() as u64, 0, "evaluations");
         let mut shown = Vec::new();
@@ -301,7 +287,7 @@ fn default_out(args: &Args) -> PathBuf {
 }
 
 /// The run directory that a path lies in or is: the nearest one with a `config.toml`.
-fn run_dir_of(path: &Path) -> Option<PathBuf> {
+pub(crate) fn run_dir_of(path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     path.ancestors().take(4).find(|dir| dir.join("config.toml").is_file()).map(Path::to_path_buf)
 }
@@ -313,57 +299,6 @@ fn find_experiment(args: &Args) -> Result<Option<Experiment>> {
         (None, None) => return Ok(None),
     };
     Ok(Some(Experiment::load(file, &[])?))
-}
-
-/// Flags over the run's configuration over the official choices.
-fn plan(args: &Args, experiment: Option<&Experiment>, config: &DisConfig) -> Result<Plan> {
-    let (objective, schedule) = match experiment {
-        Some(e) => {
-            let d = &e.diffusion;
-            (d.objective, NoiseSchedule::new(d.noise_schedule, d.timesteps)?)
-        }
-        // Only the official objective has a second half of output channels.
-        None if config.learned_variance => (ObjectiveKind::EpsHybrid, NoiseSchedule::linear(1000)?),
-        None => {
-            let what = format!("{}: the weights do not say what they predict", args.run.display());
-            return Err(Failure::usage(what)
-                .help("give the run's configuration: --config F")
-                .into());
-        }
-    };
-    let sampler = match args.sampler {
-        Some(SamplerArg::Ddpm) => SamplerKind::Ddpm,
-        Some(SamplerArg::Ddim) => SamplerKind::Ddim,
-        None => experiment.map_or(SamplerKind::Ddpm, |e| e.sample.sampler),
-    };
-    let respacing: Respacing = match &args.steps {
-        Some(steps) => steps.parse()?,
-        None => Respacing::evenly(experiment.map_or(250, |e| e.sample.steps))?,
-    };
-    let mut guidance = experiment
-        .map_or(Guidance { guidance_scale: 1.0, channels: GuidanceChannels::All }, |e| e.guidance);
-    if let Some(guidance_scale) = args.guidance {
-        if guidance_scale != 1.0 && config.num_classes == 0 {
-            let what = format!("--guidance {guidance_scale}: the network is unconditional");
-            return Err(Failure::usage(what).into());
-        }
-        guidance.guidance_scale = guidance_scale;
-    }
-    guidance.validate()?;
-    let eta = args.eta.unwrap_or_else(|| experiment.map_or(0.0, |e| e.sample.eta));
-    if !(0.0..=1.0).contains(&eta) {
-        return Err(Failure::usage(format!("--eta {eta}, expected 0 to 1")).into());
-    }
-    Ok(Plan {
-        objective,
-        noise_schedule: schedule,
-        sampler,
-        respacing,
-        eta,
-        clip_x0: experiment.is_some_and(|e| e.sample.clip_x0),
-        guidance,
-        seed: args.seed,
-    })
 }
 
 fn read_noise(file: &Path, args: &Args, config: &DisConfig) -> Result<Vec<f32>> {

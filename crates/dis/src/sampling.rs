@@ -1,16 +1,16 @@
 //! The loop between a sampler and a network: what previews and `dis sample` share.
 //!
 //! ```text
-//! while the sampler requests:  network (conditional, and unconditional when guided)
-//!                              -> guidance -> prediction -> sampler
+//! while the sampler requests:  network, and where guidance acts the weaker one or the network without
+//!                              its label  -> guidance -> prediction -> sampler
 //! ```
 
+use crate::exit::Failure;
 use crate::network::Network;
 use anyhow::Result;
 use diffusion::{
-    DdimOptions, DdimSampler, DdpmOptions, DdpmSampler, DiffusionTable, Guidance, ImageLayout,
-    NoiseSchedule, ObjectiveKind, PhiloxNoise, Prediction, Respacing, Sampler, SamplerKind,
-    VarianceKind,
+    Guidance, ImageLayout, ObjectiveKind, PhiloxNoise, Prediction, Process, SampleRequest,
+    SamplerPlan,
 };
 
 /// How images are made.
@@ -18,17 +18,13 @@ use diffusion::{
 pub(crate) struct Plan {
     /// What the network predicts.
     pub(crate) objective: ObjectiveKind,
-    /// Noise schedule of training.
-    pub(crate) noise_schedule: NoiseSchedule,
-    /// Algorithm.
-    pub(crate) sampler: SamplerKind,
-    /// Evaluations of the network per image.
-    pub(crate) respacing: Respacing,
-    /// Share of fresh noise in DDIM.
-    pub(crate) eta: f64,
+    /// The process it was trained on.
+    pub(crate) process: Process,
+    /// Algorithm and steps.
+    pub(crate) sampler: SamplerPlan,
     /// Whether predicted images are limited to [-1, 1].
     pub(crate) clip_x0: bool,
-    /// Classifier-free guidance.
+    /// How far to go from the weaker output.
     pub(crate) guidance: Guidance,
     /// Seed of start noise, step noise and labels.
     pub(crate) seed: u64,
@@ -37,22 +33,28 @@ pub(crate) struct Plan {
 /// A network that draws.
 pub(crate) struct Generator<'a> {
     network: &'a mut dyn Network,
+    /// A weaker network to be guided by, in place of the unconditional output.
+    weak: Option<&'a mut (dyn Network + 'static)>,
     plan: &'a Plan,
-    table: DiffusionTable,
+    evaluations: usize,
     conditional: Vec<f32>,
     guided: Vec<f32>,
 }
 
 impl<'a> Generator<'a> {
     /// Prepares for batches of any size; equal sizes one after the other are cheapest.
-    pub(crate) fn new(network: &'a mut dyn Network, plan: &'a Plan) -> Result<Self> {
-        let table = DiffusionTable::new(&plan.noise_schedule, &plan.respacing)?;
-        Ok(Self { network, plan, table, conditional: Vec::new(), guided: Vec::new() })
+    pub(crate) fn new(
+        network: &'a mut dyn Network,
+        weak: Option<&'a mut (dyn Network + 'static)>,
+        plan: &'a Plan,
+    ) -> Result<Self> {
+        let evaluations = plan.sampler.evaluations(plan.objective, &plan.process)?;
+        Ok(Self { network, weak, plan, evaluations, conditional: Vec::new(), guided: Vec::new() })
     }
 
-    /// Evaluations per image.
+    /// Evaluations per image, guided ones counted once.
     pub(crate) fn evaluations(&self) -> usize {
-        self.table.len()
+        self.evaluations
     }
 
     /// Images `[B, C, H, W]` from start noise `x`, image `i` being number `first_image + i` of the
@@ -65,57 +67,59 @@ impl<'a> Generator<'a> {
         labels: Option<&[u32]>,
         observe: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<Vec<f32>> {
-        let c = self.network.config();
+        let (plan, c) = (self.plan, self.network.config());
         let layout = ImageLayout { channels: c.channels, pixels: c.image_size * c.image_size };
-        let objective = self.plan.objective;
-        let images = x.len() / c.image_len();
-        let mut noise = PhiloxNoise::new(self.plan.seed, first_image, c.image_len());
-        let mut sampler = self.start(x)?;
+        let mut noise = PhiloxNoise::new(plan.seed, first_image, c.image_len());
+        let mut sampler = plan.sampler.start(plan.objective, &plan.process, x, &mut noise)?;
         while let Some(request) = sampler.request() {
             let factor = request.input_factor as f32;
             let input: Vec<f32> = sampler.state().iter().map(|x| factor * x).collect();
-            self.evaluate(&input, &vec![request.network_time; images], labels, layout)?;
-            sampler.advance(Prediction::new(objective, layout, &self.guided), &mut noise);
+            self.evaluate(&input, request, labels, layout)?;
+            let prediction = Prediction::new(plan.objective, layout, &self.guided);
+            sampler.advance(prediction.clamping_x0(plan.clip_x0), &mut noise);
             observe(request.index, sampler.state());
         }
-        Ok(sampler.state().to_vec())
-    }
-
-    fn start(&self, x: Vec<f32>) -> Result<Box<dyn Sampler<f32>>> {
-        let (table, clamp_x0) = (self.table.clone(), self.plan.clip_x0);
-        Ok(match self.plan.sampler {
-            SamplerKind::Ddpm => {
-                let variance = VarianceKind::for_objective(self.plan.objective);
-                let options = DdpmOptions { variance, clamp_x0 };
-                Box::new(DdpmSampler::new(table, self.plan.objective, options, x)?)
-            }
-            SamplerKind::Ddim => {
-                let options = DdimOptions { eta: self.plan.eta, clamp_x0 };
-                Box::new(DdimSampler::new(table, options, x)?)
-            }
-        })
+        let drawn = sampler.state().to_vec();
+        if !drawn.iter().all(|x| x.is_finite()) {
+            let what =
+                "the images are not finite: the sampler diverged, or the weights are damaged";
+            let help = "try other steps or --spacing, a smaller --guidance, or --sampler ddim";
+            return Err(Failure::data(what).help(help).into());
+        }
+        Ok(drawn)
     }
 
     /// Writes the guided output of the network to `self.guided`.
     fn evaluate(
         &mut self,
         x: &[f32],
-        timesteps: &[f64],
+        request: SampleRequest,
         labels: Option<&[u32]>,
         layout: ImageLayout,
     ) -> Result<()> {
         let guidance = self.plan.guidance;
-        let output = self.network.evaluate(x, timesteps, labels)?;
-        let Some(labels) = labels.filter(|_| guidance.is_active()) else {
-            output.clone_into(&mut self.guided);
+        let times = vec![request.network_time; layout.image_count(x.len())];
+        let progress = request.index as f64 / (self.evaluations - 1).max(1) as f64;
+        let scale = guidance.scale_at(request.level, progress);
+        let output = self.network.evaluate(x, &times, labels)?;
+        output.clone_into(&mut self.guided);
+        if scale == 1.0 {
             return Ok(());
+        }
+        let weak = match (&mut self.weak, labels) {
+            (Some(weak), labels) => {
+                let labels = labels.filter(|_| weak.config().is_conditional());
+                weak.evaluate(x, &times, labels)?
+            }
+            (None, Some(labels)) => {
+                let null = vec![self.network.config().num_classes as u32; labels.len()];
+                self.network.evaluate(x, &times, Some(&null))?
+            }
+            (None, None) => return Ok(()),
         };
-        output.clone_into(&mut self.conditional);
-        let null = vec![self.network.config().num_classes as u32; labels.len()];
-        let uncond = self.network.evaluate(x, timesteps, Some(&null))?;
-        let (cond, out) = (&self.conditional, &mut self.guided);
-        out.resize(cond.len(), 0.0);
-        guidance.combine(self.plan.objective, layout, cond, uncond, out);
+        self.conditional.clone_from(&self.guided);
+        let (objective, outputs) = (self.plan.objective, [self.conditional.as_slice(), weak]);
+        guidance.combine(scale, objective, layout, outputs, &mut self.guided);
         Ok(())
     }
 }

@@ -7,7 +7,9 @@ use crate::device::{ComputeArgs, OpenDevice};
 use crate::exit::{Failure, code};
 use crate::info::plan::{self, Pass, Place};
 use crate::info::units;
+use crate::network::Network;
 use crate::threads::Threads;
+use crate::weak;
 use anyhow::{Context, Result};
 use describe::describe;
 use dis_model::Recompute;
@@ -69,12 +71,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let dataset = open_dataset(&experiment)?;
     let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());
     let device = args.compute.open()?;
+    device.compute().check(&experiment)?;
     check_memory(&experiment, &device)?;
+    let weak = weak_model(&experiment, &device)?;
     let environment = environment(&device);
     let run = RunDir::open(&dir, &experiment, &environment)?;
     let stop = install_signals().context("cannot watch for signals")?;
     describe(&experiment, &run, &environment, dataset.as_ref(), device.place());
-    let mut screen = Screen::new(&experiment, &run, &environment, &device, stop)?;
+    let mut screen = Screen::new(&experiment, &run, &environment, &device, weak, stop)?;
     let (compute, max_steps) = (device.compute(), args.max_steps);
     let outcome = trainer::train(&experiment, &run, dataset, compute, max_steps, &mut screen);
     screen.end();
@@ -85,6 +89,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::from(code::SAVED))
         }
     }
+}
+
+/// The weaker network that guides previews, before anything is written.
+fn weak_model(experiment: &Experiment, device: &OpenDevice) -> Result<Option<Box<dyn Network>>> {
+    let Some(path) = &experiment.sample.weak_model else { return Ok(None) };
+    let (kind, process) = (experiment.diffusion.kind(), experiment.diffusion.process()?);
+    let weak = weak::load(path, &experiment.dis_config(), (kind, &process), device);
+    Ok(Some(weak.context("sample.weak_model cannot be used")?))
 }
 
 /// The experiment of the arguments; `--fast` cuts it down after `--set`.
@@ -131,7 +143,7 @@ fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Fail
     let image_with = |recompute| plan::activation_bytes(&c, Pass::Training(recompute), place);
     let image = image_with(recompute);
     let previews = preview_bytes(experiment, place);
-    let state = plan::state_bytes(&c, place) + previews;
+    let state = plan::state_bytes(&c, place, experiment.train.averages()) + previews;
     let needed = state + images as u64 * image;
     if needed <= available {
         return Ok(());

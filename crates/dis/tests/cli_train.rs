@@ -205,7 +205,7 @@ fn fast_makes_five_steps_somewhere_else() {
 
 #[test]
 fn help_is_as_recorded() {
-    let facts: [(&str, &[&str], &[&str]); 4] = [
+    let facts: [(&str, &[&str], &[&str]); 5] = [
         ("dis", &["--help"], &["train", "sample", "Exit codes", "75  checkpoint saved"]),
         (
             "train",
@@ -216,6 +216,11 @@ fn help_is_as_recorded() {
             "sample",
             &["sample", "--help"],
             &["--count", ".npz", "arr_0", "--classes", "--guidance", "not on the batch size"],
+        ),
+        (
+            "ema",
+            &["ema", "--help"],
+            &["--std", "--step", "--out", "train.ema_power", "dis sample", "condition", "missed"],
         ),
         (
             "bench",

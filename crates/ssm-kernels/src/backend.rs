@@ -4,7 +4,7 @@ use crate::real::Real;
 use crate::space::{Element, Host, Memory};
 use crate::{
     KernelError, Mat, MatMut, Write, adamw_ema, add_rms_norm, causal_conv1d, elementwise, embed,
-    layer_norm_modulate, patchify, selective_scan,
+    layer_norm_modulate, patchify, segment_rms_norm, selective_scan,
 };
 use std::fmt::Debug;
 
@@ -138,6 +138,23 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         args: &add_rms_norm::BackwardArgs<'_, Self::Act, Self::Wide, Self::Memory>,
         grads: add_rms_norm::Grads<'_, Self::Act, Self::Wide, Self::Memory>,
         scratch: &mut Self::Scratch,
+    ) -> Result<(), KernelError>;
+
+    /// Value pass of [`segment_rms_norm`], in place.
+    fn segment_rms_norm(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        eps: f64,
+        x: Mut<'_, Self, Self::Act>,
+        rstd: Mut<'_, Self, Self::Wide>,
+    ) -> Result<(), KernelError>;
+
+    /// Gradient pass of [`segment_rms_norm`], in place.
+    fn segment_rms_norm_backward(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        kept: &segment_rms_norm::Kept<'_, Self::Act, Self::Wide, Self::Memory>,
+        grad: Mut<'_, Self, Self::Act>,
     ) -> Result<(), KernelError>;
 
     /// Value pass of [`layer_norm_modulate`] of an activation.

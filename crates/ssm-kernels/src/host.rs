@@ -7,7 +7,8 @@ use crate::real::Real;
 use crate::space::{Element, Host};
 use crate::{
     InstructionSet, KernelError, Mat, MatMut, Precision, Scratch, Write, adamw_ema, add_rms_norm,
-    causal_conv1d, elementwise, embed, gemm, layer_norm_modulate, patchify, selective_scan,
+    causal_conv1d, elementwise, embed, gemm, layer_norm_modulate, patchify, segment_rms_norm,
+    selective_scan,
 };
 use std::marker::PhantomData;
 
@@ -138,6 +139,25 @@ macro_rules! operators {
             scratch: &mut Scratch<$elem>,
         ) -> Result<(), KernelError> {
             add_rms_norm::$module::backward(args, grads, scratch)
+        }
+
+        fn segment_rms_norm(
+            &self,
+            shape: &segment_rms_norm::Shape,
+            eps: f64,
+            x: &mut [$elem],
+            rstd: &mut [$elem],
+        ) -> Result<(), KernelError> {
+            segment_rms_norm::$module::forward(shape, eps, x, rstd)
+        }
+
+        fn segment_rms_norm_backward(
+            &self,
+            shape: &segment_rms_norm::Shape,
+            kept: &segment_rms_norm::Kept<'_, $elem>,
+            grad: &mut [$elem],
+        ) -> Result<(), KernelError> {
+            segment_rms_norm::$module::backward(shape, kept, grad)
         }
 
         fn layer_norm_modulate(

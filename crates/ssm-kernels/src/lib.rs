@@ -38,6 +38,7 @@ mod memory;
 pub mod patchify;
 mod real;
 mod scratch;
+pub mod segment_rms_norm;
 pub mod selective_scan;
 mod simd;
 mod space;

@@ -16,7 +16,7 @@ pub enum Part {
     Scan,
     /// [`crate::causal_conv1d`].
     Convolution,
-    /// [`crate::add_rms_norm`] and [`crate::layer_norm_modulate`].
+    /// [`crate::add_rms_norm`], [`crate::segment_rms_norm`] and [`crate::layer_norm_modulate`].
     Norms,
     /// [`crate::patchify`].
     Patches,

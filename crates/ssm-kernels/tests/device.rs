@@ -8,6 +8,8 @@ mod adamw_ema;
 mod add_rms_norm;
 #[path = "device/causal_conv1d.rs"]
 mod causal_conv1d;
+#[path = "device/cosine_loss.rs"]
+mod cosine_loss;
 #[path = "device/diffusion.rs"]
 mod diffusion;
 #[path = "device/elementwise.rs"]
@@ -25,6 +27,8 @@ mod patchify;
 #[cfg(feature = "emulated")]
 #[path = "device/planted.rs"]
 mod planted;
+#[path = "device/segment_rms_norm.rs"]
+mod segment_rms_norm;
 #[path = "device/selective_scan.rs"]
 mod selective_scan;
 #[path = "device/support.rs"]

@@ -13,12 +13,12 @@ use ssm_kernels::{Cpu, InstructionSet};
 
 /// A stepper with the state of its run.
 pub trait Engine {
-    /// Makes a step at learning rate `lr`, or asks the device for it; the average keeps `ema_decay` of
-    /// its old value.
+    /// Makes a step at learning rate `lr`, or asks the device for it; each average keeps its share
+    /// `decays` of its old value.
     ///
     /// # Errors
     /// [`StepError`]; nothing was updated.
-    fn step(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), StepError>;
+    fn step(&mut self, batch: &Batch, lr: f64, decays: &[f64]) -> Result<(), StepError>;
 
     /// What the steps since the last call measured, after all of them are made.
     ///
@@ -105,8 +105,8 @@ struct CpuEngine {
 }
 
 impl Engine for CpuEngine {
-    fn step(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), StepError> {
-        self.report = Some(self.stepper.step(&mut self.state, batch, lr, ema_decay)?);
+    fn step(&mut self, batch: &Batch, lr: f64, decays: &[f64]) -> Result<(), StepError> {
+        self.report = Some(self.stepper.step(&mut self.state, batch, lr, decays)?);
         Ok(())
     }
 

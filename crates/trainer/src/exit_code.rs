@@ -110,6 +110,7 @@ impl ExitCode for CheckpointError {
             | Self::NewerFormat { .. }
             | Self::Layout(_)
             | Self::NoneUsable { .. }
+            | Self::NoAverage { .. }
             | Self::NoWeights { .. } => exit::DATA,
         }
     }
@@ -144,7 +145,7 @@ impl ExitCode for TrainError {
             Self::Data(error) => error.exit_code(),
             Self::Checkpoint(error) => error.exit_code(),
             Self::Metrics(error) => error.exit_code(),
-            Self::DataShape { .. } => exit::CONFIG,
+            Self::DataShape { .. } | Self::Averages { .. } | Self::Feedback { .. } => exit::CONFIG,
         }
     }
 }

@@ -13,13 +13,15 @@ use std::f64::consts::PI;
 /// | constant | `lr_max` |
 /// | cosine | `lr_min + (lr_max - lr_min)/2 (1 + cos(pi (s - W)/(S - W)))` |
 /// | linear tail, last `F S` steps | on the line from `lr_max` at `S - F S` to `lr_min` at `S` |
+/// | inverse square root | [`inverse_sqrt`], the warm-up included |
 ///
-/// The first step moves and the last has exactly `lr_min`. After step `S` the rate stays where it is.
+/// The first step moves. The last step of a cosine or a linear tail has exactly `lr_min`, and the rate
+/// stays there afterwards. The other two do not depend on `S`: a longer run makes the same steps.
 ///
 /// # Source
 /// Cosine: the official code, by steps instead of epochs. That code counts from 0, so its first step
 /// has rate 0 and moves nothing: ours at step `s` is its rate one step later.
-/// Linear tail: ours, for short runs.
+/// Linear tail: ours, for short runs. Inverse square root: Karras et al., arXiv 2312.02696.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LrSchedule {
     kind: LrScheduleKind,
@@ -28,6 +30,7 @@ pub struct LrSchedule {
     warmup_steps: u64,
     steps: u64,
     tail_steps: u64,
+    decay_after: u64,
 }
 
 impl LrSchedule {
@@ -41,17 +44,24 @@ impl LrSchedule {
             warmup_steps: train.warmup_steps,
             steps: train.steps,
             tail_steps,
+            decay_after: train.decay_after.unwrap_or(u64::MAX),
         }
     }
 
     /// Rate of the step being made; the first is 1.
     pub fn at(&self, step: u64) -> f64 {
-        if step < self.warmup_steps {
+        let has_own_warmup = self.kind == LrScheduleKind::InverseSqrt;
+        if step < self.warmup_steps && !has_own_warmup {
             return self.lr_max * step as f64 / self.warmup_steps as f64;
         }
         let fall = self.lr_max - self.lr_min;
         match self.kind {
             LrScheduleKind::Constant => self.lr_max,
+            LrScheduleKind::InverseSqrt => {
+                let [done, warmup, decay_after] =
+                    [step, self.warmup_steps, self.decay_after].map(|steps| steps as f64);
+                inverse_sqrt(self.lr_max, done, warmup, decay_after)
+            }
             LrScheduleKind::Cosine => {
                 let done = share(step, self.warmup_steps, self.steps);
                 self.lr_min + 0.5 * fall * (1.0 + (PI * done).cos())
@@ -62,6 +72,13 @@ impl LrSchedule {
             }
         }
     }
+}
+
+/// `lr_max min(done/warmup, 1) / sqrt(max(done/decay_after, 1))`: the rate after `done` steps or
+/// images, which is the unit of the other two as well. Without a warm-up, 0, it starts at the peak.
+pub fn inverse_sqrt(lr_max: f64, done: f64, warmup: f64, decay_after: f64) -> f64 {
+    let rise = if done < warmup { done / warmup } else { 1.0 };
+    lr_max * rise / (done / decay_after).max(1.0).sqrt()
 }
 
 /// Steps over which a linear tail falls.
@@ -83,7 +100,9 @@ mod tests {
 
     fn schedule(kind: LrScheduleKind, lr: [f64; 2], warmup_steps: u64, steps: u64) -> LrSchedule {
         let tail_steps = tail_steps(steps, 0.4);
-        LrSchedule { kind, lr_max: lr[0], lr_min: lr[1], warmup_steps, steps, tail_steps }
+        let [lr_max, lr_min] = lr;
+        let decay_after = 100;
+        LrSchedule { kind, lr_max, lr_min, warmup_steps, steps, tail_steps, decay_after }
     }
 
     fn assert_rates(schedule: &LrSchedule, expected: &[(u64, f64)]) {
@@ -134,6 +153,27 @@ mod tests {
         for step in [1, 7, 1949, 1950, 1951, 100_000, 389_999] {
             assert!((lr.at(step) - official(step)).abs() < 1e-17, "step {step}");
         }
+    }
+
+    #[test]
+    fn the_inverse_square_root_halves_with_four_times_the_steps() {
+        let lr = schedule(LrScheduleKind::InverseSqrt, [1e-2, 1e-3], 50, 10);
+        let rates = [
+            (1, 2e-4),
+            (49, 9.8e-3),
+            (50, 1e-2),
+            (100, 1e-2),
+            (400, 5e-3),
+            (1600, 2.5e-3),
+            // Neither the end of the run nor `lr_min` means anything to it.
+            (1_000_000, 1e-4),
+        ];
+        assert_rates(&lr, &rates);
+        let lr = schedule(LrScheduleKind::InverseSqrt, [1.0, 0.0], 0, 10);
+        assert_rates(&lr, &[(1, 1.0), (100, 1.0), (400, 0.5)]);
+        // A warm-up that is longer than the rest stays meets a rate that falls already.
+        let lr = schedule(LrScheduleKind::InverseSqrt, [1.0, 0.0], 800, 10);
+        assert_rates(&lr, &[(100, 0.125), (400, 0.25), (1600, 0.25)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!             metrics.jsonl  events.out.tfevents.*
 //!             samples/step-000005000.png
 //!             checkpoints/step-000005000/
+//!             ema-snapshots/step-000001000/
 //! ```
 
 use crate::experiment::{ConfigError, Experiment, KeyChange, may_change};
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 const CONFIG: &str = "config.toml";
 const ENVIRONMENT: &str = "environment.json";
 const LOCK: &str = "run.lock";
+/// Folder of a run's snapshots of power-function averages.
+pub const EMA_SNAPSHOTS: &str = "ema-snapshots";
 
 /// Program and machine that a run was started with. The caller finds them out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +193,11 @@ impl RunDir {
     /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Folder of the snapshots of power-function averages; made with the first.
+    pub fn ema_snapshots(&self) -> PathBuf {
+        self.path.join(EMA_SNAPSHOTS)
     }
 
     /// The metrics file.

@@ -10,8 +10,9 @@
 //! micro-batches does not change them.
 
 use crate::draw;
+use crate::feedback::{Draw, Feedback};
 use data::Batch;
-use diffusion::{ImageLayout, LossBatch, Objective, draw_training_noise};
+use diffusion::{ImageLayout, LossBatch, LossTerms, Objective, draw_training_noise};
 use dis_model::{Activations, Dis, Input, ModelError, ParamLayout, Params, Recompute};
 use ssm_kernels::adamw_ema::{Arenas, Average, Hyper};
 use ssm_kernels::{Backend, Buffer, Cpu};
@@ -58,15 +59,19 @@ pub struct RunState {
     pub m: Vec<f32>,
     /// Second moments.
     pub v: Vec<f32>,
-    /// Exponential moving average of the parameters.
-    pub ema: Vec<f32>,
+    /// Averages of the parameters, in the order of [`EmaSet`](crate::EmaSet).
+    pub averages: Vec<Vec<f32>>,
+    /// What the losses so far say about timesteps and weights.
+    pub feedback: Feedback,
 }
 
 impl RunState {
-    /// The state before the first step.
-    pub fn new(params: Vec<f32>) -> Self {
+    /// The state before the first step, with so many averages, each a copy of the parameters.
+    pub fn new(params: Vec<f32>, averages: usize) -> Self {
         let zeros = vec![0.0; params.len()];
-        Self { step: 0, samples_seen: 0, ema: params.clone(), params, m: zeros.clone(), v: zeros }
+        let averages = vec![params.clone(); averages];
+        let feedback = Feedback::default();
+        Self { step: 0, samples_seen: 0, averages, params, m: zeros.clone(), v: zeros, feedback }
     }
 }
 
@@ -95,8 +100,8 @@ pub struct StepReport {
     "step {step}: loss {loss:e}, gradient norm {grad_norm:e}: not finite, and nothing was updated\n  \
      positions of the samples with such a loss: {positions:?}\n  \
      parameters with such a gradient: {}\n  \
-     help: lower train.lr_max, or set model.direction_sum = 0.5 or \
-     model.delta_bias_init = \"symmetric\" for a new run",
+     help: lower train.lr_max, or set model.direction_sum = 0.5, \
+     model.delta_bias_init = \"symmetric\" or model.normalize_ssm_inputs = true for a new run",
     params.join("\n    ")
 )]
 pub struct NonFinite {
@@ -145,6 +150,7 @@ struct LossSum {
     mse: f64,
     vb: Option<f64>,
     bad_positions: Vec<u64>,
+    terms: Vec<LossTerms>,
 }
 
 impl Stepper {
@@ -189,26 +195,28 @@ impl Stepper {
         &self.grads
     }
 
-    /// Makes one step at learning rate `lr`; the average keeps `ema_decay` of its old value.
+    /// Makes one step at learning rate `lr`; each average keeps its share `decays` of its old value.
     ///
     /// # Errors
     /// [`StepError::NonFinite`] before anything is updated.
     ///
     /// # Panics
-    /// When the batch is not a multiple of the micro-batch.
+    /// When the batch is not a multiple of the micro-batch, or there is not one share an average.
     pub fn step(
         &mut self,
         state: &mut RunState,
         batch: &Batch,
         lr: f64,
-        ema_decay: f64,
+        decays: &[f64],
     ) -> Result<StepReport, StepError> {
         let micro = self.config.micro_batch;
         assert!(batch.len().is_multiple_of(micro), "batch {} in parts of {micro}", batch.len());
+        assert_eq!(decays.len(), state.averages.len(), "one decay an average");
         self.grads.fill(0.0);
+        let draw = state.feedback.draw(&self.objective, self.config.seed, &batch.positions);
         let mut sum = LossSum::default();
         for first in (0..batch.len()).step_by(micro) {
-            self.accumulate(&state.params, batch, first, &mut sum)?;
+            self.accumulate(&state.params, batch, &draw, first, &mut sum)?;
         }
         let count = batch.len() as f64;
         let report = StepReport {
@@ -223,7 +231,8 @@ impl Stepper {
         if !(report.loss.is_finite() && report.grad_norm.is_finite()) {
             return Err(Box::new(self.describe(&report, sum.bad_positions)).into());
         }
-        self.update(state, &report, ema_decay)?;
+        self.update(state, &report, decays)?;
+        state.feedback.learn(&self.objective, report.step, &draw, &sum.terms);
         state.step += 1;
         state.samples_seen = report.samples_seen;
         Ok(report)
@@ -234,18 +243,20 @@ impl Stepper {
         &mut self,
         params: &[f32],
         batch: &Batch,
+        draw: &Draw,
         first: usize,
         sum: &mut LossSum,
     ) -> Result<(), StepError> {
         let micro = self.config.micro_batch;
         let image_len = self.dis.config().image_len();
-        let positions = &batch.positions[first..first + micro];
+        let samples = first..first + micro;
+        let positions = &batch.positions[samples.clone()];
+        let timesteps = &draw.timesteps[samples.clone()];
         let x0 = &batch.images[first * image_len..(first + micro) * image_len];
-        let timesteps = self.objective.draw_timesteps(self.config.seed, positions);
         draw_training_noise(self.config.seed, positions, &mut self.noise);
-        self.objective.corrupt(x0, &self.noise, &timesteps, &mut self.x_t);
+        self.objective.corrupt(x0, &self.noise, timesteps, &mut self.x_t);
         let (seed, c) = (self.config.seed, self.dis.config());
-        let labels = &batch.labels[first..first + micro];
+        let labels = &batch.labels[samples.clone()];
         let null = c.num_classes as u32;
         draw::labels(seed, self.config.label_dropout, null, labels, positions, &mut self.labels);
         if self.config.drop_path > 0.0 {
@@ -270,23 +281,24 @@ impl Stepper {
                 model_output: self.activations.output(),
                 x0,
                 noise: &self.noise,
-                timesteps: &timesteps,
+                timesteps,
+                weights: Some(&draw.weights[samples.clone()]),
             },
             1.0 / batch.len() as f64,
             &mut self.grad_output,
         );
-        sum.add(&terms, positions);
+        sum.add(&terms, &draw.log_variances[samples], positions);
         let (grad_output, grads) = (&self.grad_output, &mut self.grads);
         self.dis.backward(params, &input, &mut self.activations, grad_output, grads, None)?;
         Ok(())
     }
 
-    /// Clips, updates the parameters and their average.
+    /// Clips, updates the parameters and their averages.
     fn update(
         &self,
         state: &mut RunState,
         report: &StepReport,
-        ema_decay: f64,
+        decays: &[f64],
     ) -> Result<(), StepError> {
         let config = &self.config;
         let hyper = Hyper {
@@ -299,12 +311,15 @@ impl Stepper {
             grad_factor: (config.grad_clip / (report.grad_norm + CLIP_EPS)).min(1.0),
             no_decay: &self.no_decay,
         };
+        let pairs = decays.iter().zip(state.averages.iter_mut().map(Vec::as_mut_slice));
+        let mut averages: Vec<Average<'_, f32>> =
+            pairs.map(|(&decay, values)| Average { decay, values }).collect();
         let arenas = Arenas::<f32> {
             params: &mut state.params,
             grads: &self.grads,
             m: &mut state.m,
             v: &mut state.v,
-            averages: &mut [Average::<f32> { decay: ema_decay, values: &mut state.ema }],
+            averages: &mut averages,
             compute_copy: None,
         };
         self.dis.backend().adamw_ema(&hyper, arenas).map_err(ModelError::from)?;
@@ -326,16 +341,18 @@ impl Stepper {
 }
 
 impl LossSum {
-    fn add(&mut self, terms: &[diffusion::LossTerms], positions: &[u64]) {
-        for (term, &position) in terms.iter().zip(positions) {
-            self.loss += term.loss;
+    fn add(&mut self, terms: &[LossTerms], log_variances: &[f64], positions: &[u64]) {
+        for ((term, log_variance), &position) in terms.iter().zip(log_variances).zip(positions) {
+            let loss = term.loss + log_variance;
+            self.loss += loss;
             self.mse += term.mse;
             if let Some(vb) = term.vb {
                 *self.vb.get_or_insert(0.0) += vb;
             }
-            if !term.loss.is_finite() {
+            if !loss.is_finite() {
                 self.bad_positions.push(position);
             }
         }
+        self.terms.extend_from_slice(terms);
     }
 }

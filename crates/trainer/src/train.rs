@@ -4,24 +4,24 @@
 //! [`Hooks`] that the binary supplies. The same call resumes: the only state is what the newest
 //! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
 
-use crate::checkpoint::{self, Average, CheckpointError, Snapshot, TrainState};
+mod save;
+
+use crate::checkpoint::{self, CheckpointError, Loaded, TrainState};
 use crate::engine::{Engine, engine};
+use crate::feedback::Feedback;
 use crate::hooks::{Hooks, Start};
 use crate::metrics::{
     IntervalSums, LossParts, MetricsError, MetricsFile, MetricsLine, StepMetrics, Trimmed,
 };
 use crate::step::{RunState, StepConfig, StepError, StepReport};
-use crate::{Compute, EmaSchedule, Experiment, LrSchedule, RunDir};
+use crate::{Compute, EmaSet, Experiment, LrSchedule, RunDir};
 use data::{DataError, Dataset, Loader, LoaderConfig};
-use diffusion::{DiffusionError, NoiseSchedule, Objective};
+use diffusion::DiffusionError;
 use dis_model::init::{InitOptions, init};
 use dis_model::{ModelError, ParamLayout};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Saves that may fail one after the other before the run stops.
-const MAX_FAILED_SAVES: u32 = 3;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub enum TrainError {
     /// Metrics could not be written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A checkpoint without what its objective learns from the losses.
+    #[error(
+        "{}: it does not hold the loss history or log variances of this objective\n\
+         help: choose another run directory",
+        checkpoint.display()
+    )]
+    Feedback {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
     /// The data set does not fit the experiment.
     #[error("data.{field}: the {dataset} data have {got}, the experiment says {expected}")]
     DataShape {
@@ -65,6 +75,18 @@ pub enum TrainError {
         got: String,
         /// In the experiment.
         expected: String,
+    },
+    /// More averages of the weights than a device keeps.
+    #[error(
+        "train.ema_decay and train.ema_power ask for {got} averages of the weights, and a device \
+         keeps up to {most}\n\
+         help: leave some out, or train on the CPU"
+    )]
+    Averages {
+        /// In the experiment.
+        got: usize,
+        /// On a device.
+        most: usize,
     },
 }
 
@@ -87,7 +109,7 @@ pub fn train(
     while run.engine.steps() < run.end {
         let batch = loader.next_batch()?;
         let step = run.engine.steps() + 1;
-        run.engine.step(&batch, run.lr.at(step), run.ema.at(step))?;
+        run.engine.step(&batch, run.lr.at(step), &run.ema.decays(step))?;
         loader.recycle(batch);
         let stop = hooks.stop_requested();
         run.after_step(step, stop, hooks)?;
@@ -102,11 +124,12 @@ pub fn train(
 struct Run<'a> {
     experiment: &'a Experiment,
     checkpoints: PathBuf,
+    snapshots: PathBuf,
     engine: Box<dyn Engine>,
     /// Before the first step of this sitting.
     samples_seen: u64,
     lr: LrSchedule,
-    ema: EmaSchedule,
+    ema: EmaSet,
     end: u64,
     attempt: u64,
     interval: IntervalSums,
@@ -152,14 +175,19 @@ impl<'a> Run<'a> {
         max_steps: Option<u64>,
         hooks: &mut dyn Hooks,
     ) -> Result<Self, TrainError> {
+        compute.check(experiment)?;
         let model = experiment.dis_config();
         model.validate()?;
         let layout = ParamLayout::new(&model);
-        let checkpoints = run_dir.checkpoints();
+        let (checkpoints, snapshots) = (run_dir.checkpoints(), run_dir.ema_snapshots());
         checkpoint::sweep(&checkpoints)?;
+        checkpoint::sweep(&snapshots)?;
         let loaded = checkpoint::load_newest(&checkpoints, &layout)?;
         let end = max_steps.map_or(experiment.train.steps, |max| max.min(experiment.train.steps));
         let parameters = layout.len();
+        let ema = EmaSet::new(&experiment.train);
+        let (objective, lr) =
+            (experiment.diffusion.objective()?, experiment.diffusion.log_variance_lr());
         let mut start = Start {
             step: 0,
             end,
@@ -169,43 +197,42 @@ impl<'a> Run<'a> {
             parameters,
         };
         let (state, interval) = match loaded {
-            Some(loaded) => {
-                for rejected in loaded.rejected {
+            Some(mut loaded) => {
+                let averages = ema
+                    .iter()
+                    .map(|average| loaded.take_average(average.name()))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let Loaded { path, rejected, state: counters, params, m, v, .. } = loaded;
+                for rejected in rejected {
                     let aside = rejected.set_aside()?;
                     start.rejected.push((rejected, aside));
                 }
-                start.checkpoint = Some(loaded.path);
-                let counters = loaded.state;
-                let ema = loaded.averages.into_iter().next().map(|(_, values)| values);
-                let state = RunState {
-                    step: counters.step,
-                    samples_seen: counters.samples_seen,
-                    ema: ema.unwrap_or_else(|| loaded.params.clone()),
-                    params: loaded.params,
-                    m: loaded.m,
-                    v: loaded.v,
-                };
-                (state, counters.interval)
+                let TrainState { step, samples_seen, interval, feedback, .. } = counters;
+                let kept = feedback.unwrap_or_default();
+                let feedback = Feedback::restore(&objective, lr, &kept)
+                    .ok_or_else(|| TrainError::Feedback { checkpoint: path.clone() })?;
+                start.checkpoint = Some(path);
+                (RunState { step, samples_seen, params, m, v, averages, feedback }, interval)
             }
             None => {
                 let params = init(&model, &layout, &init_options(experiment), experiment.seed);
-                (RunState::new(params), IntervalSums::default())
+                let feedback = Feedback::new(&objective, lr);
+                let state = RunState { feedback, ..RunState::new(params, ema.len()) };
+                (state, IntervalSums::default())
             }
         };
         let (metrics, trimmed) = MetricsFile::resume(&run_dir.metrics(), state.step)?;
         (start.step, start.trimmed) = (state.step, trimmed);
         hooks.started(&start);
-        let d = &experiment.diffusion;
-        let schedule = NoiseSchedule::new(d.noise_schedule, d.timesteps)?;
-        let objective = Objective::new(d.objective, &schedule);
         let samples_seen = state.samples_seen;
         Ok(Self {
             engine: engine(compute, model, objective, step_config(experiment), state)?,
             samples_seen,
             lr: LrSchedule::new(&experiment.train),
-            ema: EmaSchedule::new(&experiment.train),
+            ema,
             experiment,
             checkpoints,
+            snapshots,
             end,
             attempt: run_dir.attempt(),
             interval,
@@ -241,18 +268,23 @@ impl<'a> Run<'a> {
         let every = |steps: u64| step.is_multiple_of(steps) || step == train.steps;
         let log = every(train.log_every);
         let preview = train.sample_every > 0 && every(train.sample_every);
+        let snapshot = train.ema_snapshot_every.is_some_and(every);
         let save = step.is_multiple_of(train.checkpoint_every) || last || stop;
         self.clock.steps += 1;
-        if self.engine.reports_at_once() || log || preview || save {
+        if self.engine.reports_at_once() || log || preview || snapshot || save {
             self.take_reports(hooks)?;
         }
         let mut clock = std::mem::replace(&mut self.clock, Clock::start());
         let result = clock.pause_for(|| {
             if preview {
-                let drawn = hooks.preview(step, &self.engine.state()?.ema);
+                let drawn = hooks.preview(step, &self.engine.state()?.averages[0]);
                 if let Err(error) = drawn {
                     hooks.notice(&format!("no preview of step {step}: {error}"));
                 }
+            }
+            // Before the checkpoint of the step, after which a run would not come by it again.
+            if snapshot {
+                self.save_snapshot(hooks)?;
             }
             if save {
                 return self.save(last || stop, hooks);
@@ -297,53 +329,6 @@ impl<'a> Run<'a> {
         self.metrics.append(&line)?;
         hooks.logged(&line);
         Ok(())
-    }
-
-    /// Saves. A failure in the middle of a run is reported and tried again at the next interval; the
-    /// older checkpoint stays.
-    fn save(&mut self, must: bool, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
-        self.metrics.sync()?;
-        let (name, computed_on) = (self.ema.name(), self.engine.name());
-        let (dis_config, layout) = (self.engine.config().clone(), self.engine.layout().clone());
-        let state = self.engine.state()?;
-        let step = state.step;
-        let snapshot = Snapshot {
-            state: TrainState {
-                step,
-                samples_seen: state.samples_seen,
-                seed: self.experiment.seed,
-                attempt: self.attempt,
-                instruction_set: computed_on,
-                interval: self.interval.clone(),
-            },
-            config_hash: self.experiment.identity(),
-            dis_config: &dis_config,
-            layout: &layout,
-            params: &state.params,
-            averages: &[Average { name: &name, values: &state.ema }],
-            m: &state.m,
-            v: &state.v,
-        };
-        match checkpoint::save(&self.checkpoints, &snapshot, self.experiment.train.keep_checkpoints)
-        {
-            Ok(saved) => {
-                self.failed_saves = 0;
-                for error in saved.not_removed {
-                    hooks.notice(&format!("an old checkpoint stays: {error}"));
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.failed_saves += 1;
-                if must || self.failed_saves >= MAX_FAILED_SAVES {
-                    return Err(error.into());
-                }
-                hooks.notice(&format!(
-                    "step {step} is not saved, the older checkpoint stays: {error}"
-                ));
-                Ok(())
-            }
-        }
     }
 }
 

@@ -153,6 +153,7 @@ impl<B: HostBackend<Elem = f32>> Workload<B> {
             x0: &batch.x,
             noise: &batch.x,
             timesteps: &batch.timesteps,
+            weights: None,
         };
         t.objective.loss(layout, loss_batch, 1.0 / batch.images as f64, &mut t.grad_output);
         t.grads.fill(0.0);

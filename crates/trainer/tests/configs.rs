@@ -32,12 +32,14 @@ fn all_files_load_and_are_named_like_their_experiment() {
         "cifar10-dis-s2",
         "cifar10-dis-s2-adaln",
         "cifar10-dis-s2-add-skip",
+        "cifar10-dis-s2-flow",
         "cifar10-dis-s2-no-skip",
         "cifar10-dis-s4",
         "cifar10-dis-s8",
         "imagenet256-dis-h2",
         "imagenet512-dis-h2",
         "quickstart",
+        "quickstart-flow",
         "scaling-b",
         "scaling-h",
         "scaling-l",
@@ -75,6 +77,7 @@ fn parameter_counts_are_those_in_the_comments() {
     // Built and counted with the official class.
     let counts = [
         ("cifar10-dis-s2", 28_488_008),
+        ("cifar10-dis-s2-flow", 28_483_580),
         ("scaling-s", 28_488_008),
         ("scaling-b", 119_203_608),
         ("scaling-m", 229_454_616),
@@ -129,6 +132,16 @@ fn studies_change_one_thing() {
         let changes = base.differences(&load(name));
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         assert_eq!(keys, ["name", key], "{name}");
+    }
+}
+
+/// The flow quickstart differs in the process and its sampler alone.
+#[test]
+fn the_flow_quickstart_changes_the_process_alone() {
+    let changes = load("quickstart").differences(&load("quickstart-flow"));
+    let tables = ["name", "diffusion.", "sample."];
+    for change in changes {
+        assert!(tables.iter().any(|table| change.key.starts_with(table)), "{change}");
     }
 }
 

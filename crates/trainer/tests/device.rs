@@ -3,16 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "says what was skipped")]
 
+mod objective_cases;
+
 use data::{Batch, Shapes, load_batch};
 use diffusion::{NoiseSchedule, Objective, ObjectiveKind};
 use dis_model::init::{DeltaBiasInit, InitOptions, init};
 use dis_model::{Conditioning, DisConfig, DisPreset, ParamLayout, Recompute, Skip};
 use ssm_kernels::device::Format;
-use trainer::{Compute, Engine, RunState, StepConfig, StepError, StepReport, engine};
+use trainer::{Compute, Engine, Feedback, RunState, StepConfig, StepError, StepReport, engine};
 
 const SEED: u64 = 3;
 const LR: f64 = 2e-3;
-const EMA_DECAY: f64 = 0.9;
+/// As many averages as a device keeps.
+const DECAYS: [f64; 4] = [0.9, 0.5, 0.0, 0.99];
 const BATCH: usize = 4;
 
 /// Width 16, three blocks, 8x8 pixels in patches of 2, four classes.
@@ -49,7 +52,7 @@ fn start(network: &DisConfig) -> RunState {
         position_std: 0.02,
         label_std: 1.0,
     };
-    RunState::new(init(network, &ParamLayout::new(network), &options, SEED))
+    RunState::new(init(network, &ParamLayout::new(network), &options, SEED), DECAYS.len())
 }
 
 fn run(
@@ -63,6 +66,26 @@ fn run(
     engine(compute, network.clone(), objective, config, state).unwrap()
 }
 
+/// A learned log variance and a loss history make the device wait for every step; none may be lost.
+#[test]
+fn objectives_of_every_kind_are_those_of_the_cpu() {
+    for (name, objective) in objective_cases::cases() {
+        let network = network(objective.kind());
+        let state = || RunState { feedback: Feedback::new(&objective, 0.02), ..start(&network) };
+        let on = |compute: &Compute| {
+            engine(compute, network.clone(), objective.clone(), config(2), state()).unwrap()
+        };
+        let mut cpu = on(&Compute::Cpu);
+        let expected = steps(cpu.as_mut(), 6);
+        for device in devices(Format::F32) {
+            let mut engine = on(&device);
+            let reports = steps(engine.as_mut(), 6);
+            eprintln!("{name}: {:e}", reports[5].loss / expected[5].loss - 1.0);
+            assert_losses(&reports, &expected, 1e-3);
+        }
+    }
+}
+
 fn samples(first_position: u64) -> Batch {
     load_batch(&Shapes::new(SEED, 8, 64).unwrap(), SEED, false, first_position, BATCH).unwrap()
 }
@@ -72,7 +95,7 @@ fn steps(engine: &mut dyn Engine, count: u64) -> Vec<StepReport> {
     let mut reports = Vec::new();
     for _ in 0..count {
         let batch = samples(engine.steps() * BATCH as u64);
-        engine.step(&batch, LR, EMA_DECAY).unwrap();
+        engine.step(&batch, LR, &DECAYS).unwrap();
         if engine.reports_at_once() {
             reports.extend(engine.reports().unwrap());
         }
@@ -130,7 +153,9 @@ fn ten_steps_are_those_of_the_cpu() {
             assert_losses(&reports, &expected, 1e-4);
             let (state, wanted) = (device.state().unwrap().clone(), cpu.state().unwrap());
             assert_eq!((state.step, state.samples_seen), (wanted.step, wanted.samples_seen));
-            for (values, wanted) in [(&state.params, &wanted.params), (&state.ema, &wanted.ema)] {
+            assert_eq!(state.averages.len(), DECAYS.len());
+            let averages = state.averages.iter().zip(&wanted.averages);
+            for (values, wanted) in averages.chain([(&state.params, &wanted.params)]) {
                 let error = relative_error(values, wanted);
                 assert!(error < 1e-4, "{objective:?} on {}: {error:e}", device.name());
             }
@@ -141,12 +166,14 @@ fn ten_steps_are_those_of_the_cpu() {
 #[test]
 fn bf16_follows_at_its_distance() {
     let objective = ObjectiveKind::EpsHybrid;
-    let network = network(objective);
-    let mut cpu = run(&Compute::Cpu, &network, objective, config(4), start(&network));
-    let expected = steps(cpu.as_mut(), 10);
-    for compute in devices(Format::Bf16) {
-        let mut device = run(&compute, &network, objective, config(4), start(&network));
-        assert_losses(&steps(device.as_mut(), 10), &expected, 0.05);
+    let normed = DisConfig { normalize_ssm_inputs: true, hidden_size: 40, ..network(objective) };
+    for network in [network(objective), normed] {
+        let mut cpu = run(&Compute::Cpu, &network, objective, config(4), start(&network));
+        let expected = steps(cpu.as_mut(), 10);
+        for compute in devices(Format::Bf16) {
+            let mut device = run(&compute, &network, objective, config(4), start(&network));
+            assert_losses(&steps(device.as_mut(), 10), &expected, 0.05);
+        }
     }
 }
 
@@ -157,6 +184,7 @@ fn every_kind_of_network_trains() {
         DisConfig { conditioning: Conditioning::Adaln, ..network(objective) },
         DisConfig { skip: Skip::Add, num_classes: 0, ..network(objective) },
         DisConfig { skip: Skip::None, final_adaln: false, ..network(objective) },
+        DisConfig { normalize_ssm_inputs: true, hidden_size: 40, ..network(objective) },
     ];
     for network in kinds {
         let mut cpu = run(&Compute::Cpu, &network, objective, config(4), start(&network));
@@ -171,16 +199,18 @@ fn every_kind_of_network_trains() {
 #[test]
 fn what_is_made_again_has_the_bits_of_what_is_kept() {
     let objective = ObjectiveKind::EpsHybrid;
-    let network = network(objective);
-    for compute in devices(Format::Bf16) {
-        let [kept, scans, blocks] =
-            [Recompute::None, Recompute::Scan, Recompute::Block].map(|recompute| {
-                let config = StepConfig { recompute, ..config(2) };
-                let mut device = run(&compute, &network, objective, config, start(&network));
-                let reports = steps(device.as_mut(), 2);
-                (reports, device.state().unwrap().clone())
-            });
-        assert!(kept == scans && kept == blocks);
+    let normed = DisConfig { normalize_ssm_inputs: true, ..network(objective) };
+    for network in [network(objective), normed] {
+        for compute in devices(Format::Bf16) {
+            let [kept, scans, blocks] =
+                [Recompute::None, Recompute::Scan, Recompute::Block].map(|recompute| {
+                    let config = StepConfig { recompute, ..config(2) };
+                    let mut device = run(&compute, &network, objective, config, start(&network));
+                    let reports = steps(device.as_mut(), 2);
+                    (reports, device.state().unwrap().clone())
+                });
+            assert!(kept == scans && kept == blocks);
+        }
     }
 }
 
@@ -211,10 +241,11 @@ fn a_step_that_is_not_finite_changes_nothing() {
         let mut batch = samples(0);
         let image = batch.images.len() / BATCH;
         batch.images[2 * image] = f32::NAN;
-        device.step(&batch, LR, EMA_DECAY).unwrap();
+        device.step(&batch, LR, &DECAYS).unwrap();
         let Err(StepError::NonFinite(error)) = device.reports() else { panic!("not reported") };
         assert_eq!((error.step, &error.positions[..]), (1, &batch.positions[2..3]));
         let after = device.state().unwrap();
-        assert!(before.params == after.params && before.m == after.m && before.ema == after.ema);
+        assert!(before.params == after.params && before.m == after.m);
+        assert!(before.averages == after.averages);
     }
 }

@@ -55,7 +55,7 @@ impl Case {
             position_std: 0.02,
             label_std: 1.0,
         };
-        let state = RunState::new(init(dis.config(), dis.layout(), &options, SEED));
+        let state = RunState::new(init(dis.config(), dis.layout(), &options, SEED), 1);
         let schedule = NoiseSchedule::linear(1000).unwrap();
         let objective = Objective::new(objective, &schedule);
         Self { stepper: Stepper::new(dis, objective, config).unwrap(), state }
@@ -64,7 +64,7 @@ impl Case {
     /// One step on the `batch` samples that come next.
     fn step(&mut self, batch: usize) -> StepReport {
         let batch = samples(self.state.samples_seen, batch);
-        self.stepper.step(&mut self.state, &batch, LR, EMA_DECAY).unwrap()
+        self.stepper.step(&mut self.state, &batch, LR, &[EMA_DECAY]).unwrap()
     }
 
     fn losses(&mut self, steps: usize, batch: usize) -> Vec<f64> {
@@ -131,7 +131,7 @@ fn dropped_labels_and_blocks_belong_to_positions() {
         .map(|position| {
             let mut state = start.clone();
             let batch = samples(position, 1);
-            single.stepper.step(&mut state, &batch, LR, EMA_DECAY).unwrap().loss
+            single.stepper.step(&mut state, &batch, LR, &[EMA_DECAY]).unwrap().loss
         })
         .collect();
     let mean = alone.iter().sum::<f64>() / 8.0;
@@ -151,7 +151,7 @@ fn rates_of_zero_and_one_are_exact() {
         let mut case = Case::new(ObjectiveKind::V, config(4, 0.0, label_dropout));
         let mut batch = samples(0, 4);
         batch.labels.iter_mut().for_each(|label| *label = (*label + shift) % 4);
-        case.stepper.step(&mut case.state, &batch, LR, EMA_DECAY).unwrap();
+        case.stepper.step(&mut case.state, &batch, LR, &[EMA_DECAY]).unwrap();
         case.state
     };
     assert_eq!(step(1.0, 0), step(1.0, 1));
@@ -166,7 +166,7 @@ fn a_parameter_that_is_not_finite_stops_the_step_and_changes_nothing() {
         let place = case.stepper.layout().get("patch_embed.proj.bias").unwrap().range.start;
         case.state.params[place] = bad;
         let (before, batch) = (bits(&case.state), samples(8, 8));
-        let error = case.stepper.step(&mut case.state, &batch, LR, EMA_DECAY).unwrap_err();
+        let error = case.stepper.step(&mut case.state, &batch, LR, &[EMA_DECAY]).unwrap_err();
         assert_eq!(bits(&case.state), before);
         let StepError::NonFinite(error) = error else { panic!("{error}") };
         assert_eq!(error.step, 2);
@@ -174,9 +174,14 @@ fn a_parameter_that_is_not_finite_stops_the_step_and_changes_nothing() {
         assert!(error.params.iter().any(|name| name == "patch_embed.proj.bias"), "{error}");
         assert!(error.params.len() <= 16 && !error.loss.is_finite());
         let text = error.to_string();
-        for word in
-            ["step 2", "[8, 9, 10", "patch_embed.proj.bias", "nothing was updated", "help: "]
-        {
+        for word in [
+            "step 2",
+            "[8, 9, 10",
+            "patch_embed.proj.bias",
+            "nothing was updated",
+            "help: ",
+            "model.normalize_ssm_inputs = true",
+        ] {
             assert!(text.contains(word), "no {word:?} in {text}");
         }
     }
@@ -191,7 +196,7 @@ fn the_positions_of_bad_samples_are_named() {
         batch.images[sample * image_len] = f32::NAN;
     }
     let before = case.state.clone();
-    let error = case.stepper.step(&mut case.state, &batch, LR, EMA_DECAY).unwrap_err();
+    let error = case.stepper.step(&mut case.state, &batch, LR, &[EMA_DECAY]).unwrap_err();
     let StepError::NonFinite(error) = error else { panic!("{error}") };
     assert_eq!(error.positions, [1, 6]);
     assert_eq!(case.state, before);
@@ -203,8 +208,8 @@ fn the_positions_of_bad_samples_are_named() {
 
 /// All numbers of a state as bits, so that NaN equals itself.
 fn bits(state: &RunState) -> (u64, u64, Vec<u32>) {
-    let arenas = [&state.params, &state.m, &state.v, &state.ema];
-    let bits = arenas.into_iter().flatten().map(|value| value.to_bits()).collect();
+    let arenas = [&state.params, &state.m, &state.v].into_iter().chain(&state.averages);
+    let bits = arenas.flatten().map(|value| value.to_bits()).collect();
     (state.step, state.samples_seen, bits)
 }
 
@@ -229,6 +234,32 @@ fn the_first_losses_are_those_recorded() {
         let close = losses.iter().zip(&golden).all(|(loss, g)| (loss - g).abs() <= 1e-4 * g);
         assert!(close, "{objective:?}: {losses:.6?}");
     }
+}
+
+#[test]
+fn each_of_several_averages_is_the_one_it_would_be_alone() {
+    let start = Case::new(ObjectiveKind::V, config(4, 0.0, 0.1)).state;
+    let run = |decays: &[f64]| {
+        let mut case = Case::new(ObjectiveKind::V, config(4, 0.0, 0.1));
+        case.state = RunState::new(start.params.clone(), decays.len());
+        for step in 0..4 {
+            let batch = samples(4 * step, 4);
+            case.stepper.step(&mut case.state, &batch, LR, decays).unwrap();
+        }
+        case.state
+    };
+    let decays = [0.9, 0.0, 0.5, 0.99, 0.999];
+    let together = run(&decays);
+    assert_eq!(together.averages.len(), 5);
+    for (decay, average) in decays.iter().zip(&together.averages) {
+        let alone = run(&[*decay]);
+        assert!(alone.params == together.params && alone.averages[0] == *average, "{decay}");
+    }
+    // A decay of 0 is the weights, but for the rounding of a difference.
+    assert!(relative_error(&together.averages[1], &together.params) < 1e-7);
+    assert!(relative_error(&together.averages[0], &together.params) > 1e-4);
+    // Without any it is a run as well.
+    assert_eq!(run(&[]).params, together.params);
 }
 
 #[test]

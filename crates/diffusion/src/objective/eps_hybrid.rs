@@ -19,7 +19,7 @@
 //! bound in bits.
 
 use super::kind::HybridWeights;
-use super::{LossTerms, Sample, decoder_term};
+use super::{Sample, decoder_term};
 use crate::{Real, TableRow};
 use std::f64::consts::LN_2;
 
@@ -73,23 +73,16 @@ pub(super) fn coefficients(
     }
 }
 
-/// Loss of one sample; writes its gradient times `gradient_factor` over `grad` (prediction, then `v`).
+/// Mean squared error and bound in bits per element of one sample; writes the gradient over `grad`
+/// (prediction, then `v`).
 pub(super) fn loss<T: Real>(
-    row: &TableRow,
-    weights: HybridWeights,
+    c: HybridCoefficients,
     sample: Sample<'_, T>,
-    gradient_factor: f64,
     grad: &mut [T],
-) -> LossTerms {
-    let c = coefficients(row, weights, sample.x0.len(), gradient_factor);
+) -> (f64, f64) {
     let sums = if c.is_first { decoder_sums(c, sample, grad) } else { kl_sums(c, sample, grad) };
     let count = sample.x0.len() as f64;
-    terms(weights, sums.squared_error / count, sums.bound / (count * LN_2))
-}
-
-/// The parts of a loss put together; the bound in bits per element.
-pub(super) fn terms(weights: HybridWeights, mse: f64, vb: f64) -> LossTerms {
-    LossTerms { loss: weights.mse * mse + weights.vb * vb, mse, vb: Some(vb) }
+    (sums.squared_error / count, sums.bound / (count * LN_2))
 }
 
 /// Timesteps above 0: the KL divergence between the posterior and the model, in one pass.

@@ -1,18 +1,26 @@
 //! The choices of a training objective that a configuration names.
 
-use crate::PredictionKind;
+use crate::{FlowPath, PredictionKind};
 use serde::{Deserialize, Serialize};
 
 /// What the network predicts and which loss trains it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ObjectiveKind {
     /// Noise and a learned-range variance, `L_simple + L_vlb` (improved DDPM equation 16); DiS.
     EpsHybrid,
     /// Noise alone, `L_simple` (DDPM equation 14).
     Eps,
+    /// The data, mean squared error.
+    X0,
     /// `v = sqrt(ab) eps - sqrt(1-ab) x0`, mean squared error (progressive distillation section 4).
     V,
+    /// The velocity `u = a' x0 + s' n` along a path, mean squared error (flow matching).
+    Flow(FlowPath),
+    /// The output `F` of EDM's preconditioning, mean squared error (arXiv 2206.00364 equation 8).
+    Edm {
+        /// Standard deviation of the data.
+        sigma_data: f64,
+    },
 }
 
 impl ObjectiveKind {
@@ -26,11 +34,24 @@ impl ObjectiveKind {
         self == Self::EpsHybrid
     }
 
+    /// Whether its times are the timesteps of a noise schedule.
+    pub fn is_discrete(self) -> bool {
+        !matches!(self, Self::Flow(_) | Self::Edm { .. })
+    }
+
+    /// Whether it predicts a velocity, which has a direction that a loss can compare.
+    pub fn predicts_velocity(self) -> bool {
+        matches!(self, Self::V | Self::Flow(_))
+    }
+
     /// What the first `C` output channels mean.
     pub fn prediction(self) -> PredictionKind {
         match self {
             Self::EpsHybrid | Self::Eps => PredictionKind::Eps,
+            Self::X0 => PredictionKind::X0,
             Self::V => PredictionKind::V,
+            Self::Flow(path) => PredictionKind::Flow(path),
+            Self::Edm { sigma_data } => PredictionKind::Edm { sigma_data },
         }
     }
 }

@@ -1,17 +1,8 @@
 //! Implicit sampling.
 
 use super::descent::Descent;
-use super::{SampleRequest, Sampler, clamp_to_image_range};
+use super::{SampleRequest, Sampler};
 use crate::{DiffusionError, DiffusionTable, NoiseSource, Prediction, Real};
-
-/// The choices of DDIM.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DdimOptions {
-    /// Stochasticity, 0 (deterministic) to 1 (DDPM with fixed small variance).
-    pub eta: f64,
-    /// Whether predicted data is limited to [-1, 1]; the noise is then derived from the result.
-    pub clamp_x0: bool,
-}
 
 /// DDIM: from the last entry of the grid to the first, with `ab' = ab_{t-1}`, 1 after the last,
 ///
@@ -22,7 +13,8 @@ pub struct DdimOptions {
 #[derive(Clone, Debug)]
 pub struct DdimSampler<T> {
     descent: Descent,
-    options: DdimOptions,
+    /// Stochasticity, 0 (deterministic) to 1 (DDPM with fixed small variance).
+    eta: f64,
     x: Vec<T>,
     x0: Vec<T>,
     eps: Vec<T>,
@@ -34,17 +26,13 @@ impl<T: Real> DdimSampler<T> {
     ///
     /// # Errors
     /// [`DiffusionError::Eta`] when `eta` is outside [0, 1].
-    pub fn new(
-        table: DiffusionTable,
-        options: DdimOptions,
-        x: Vec<T>,
-    ) -> Result<Self, DiffusionError> {
-        if !(0.0..=1.0).contains(&options.eta) {
-            return Err(DiffusionError::Eta { eta: options.eta });
+    pub fn new(table: DiffusionTable, eta: f64, x: Vec<T>) -> Result<Self, DiffusionError> {
+        if !(0.0..=1.0).contains(&eta) {
+            return Err(DiffusionError::Eta { eta });
         }
         let scratch = vec![T::from_f64(0.0); x.len()];
         let descent = Descent::new(table);
-        Ok(Self { descent, options, x, x0: scratch.clone(), eps: scratch.clone(), z: scratch })
+        Ok(Self { descent, eta, x, x0: scratch.clone(), eps: scratch.clone(), z: scratch })
     }
 
     /// Starts at entry `t` of the grid instead of the last: `x` is an image noised to that entry.
@@ -77,16 +65,10 @@ impl<T: Real> Sampler<T> for DdimSampler<T> {
 
         // x0_hat and eps_hat.
         prediction.x0(row.level(), &self.x, &mut self.x0);
-        if self.options.clamp_x0 {
-            clamp_to_image_range(&mut self.x0);
-            row.level().noise_between(&self.x0, &self.x, &mut self.eps);
-        } else {
-            prediction.noise(row.level(), &self.x, &mut self.eps);
-        }
+        prediction.noise(row.level(), &self.x, &mut self.eps);
 
         // x_{t-1} = sqrt(ab') x0_hat + sqrt(1 - ab' - sg²) eps_hat.
-        let sg =
-            self.options.eta * ((1.0 - ab_prev) / (1.0 - ab)).sqrt() * (1.0 - ab / ab_prev).sqrt();
+        let sg = self.eta * ((1.0 - ab_prev) / (1.0 - ab)).sqrt() * (1.0 - ab / ab_prev).sqrt();
         let of_x0 = T::from_f64(ab_prev.sqrt());
         let of_eps = T::from_f64((1.0 - ab_prev - sg * sg).max(0.0).sqrt());
         for ((x, &x0), &eps) in self.x.iter_mut().zip(&self.x0).zip(&self.eps) {

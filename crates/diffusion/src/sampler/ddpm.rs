@@ -1,20 +1,11 @@
 //! Ancestral sampling.
 
 use super::descent::Descent;
-use super::{SampleRequest, Sampler, clamp_to_image_range};
+use super::{SampleRequest, Sampler};
 use crate::{
     DiffusionError, DiffusionTable, NoiseSource, ObjectiveKind, Prediction, Real, TableRow,
     VarianceKind,
 };
-
-/// The choices of ancestral sampling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DdpmOptions {
-    /// The variance of a reverse step.
-    pub variance: VarianceKind,
-    /// Whether predicted data is limited to [-1, 1]; off in DiS, meaningless for latents.
-    pub clamp_x0: bool,
-}
 
 /// DDPM, algorithm 2: from the last entry of the grid to the first,
 ///
@@ -24,7 +15,7 @@ pub struct DdpmOptions {
 #[derive(Clone, Debug)]
 pub struct DdpmSampler<T> {
     descent: Descent,
-    options: DdpmOptions,
+    variance: VarianceKind,
     x: Vec<T>,
     x0: Vec<T>,
     deviation: Vec<T>,
@@ -39,17 +30,17 @@ impl<T: Real> DdpmSampler<T> {
     pub fn new(
         table: DiffusionTable,
         objective: ObjectiveKind,
-        options: DdpmOptions,
+        variance: VarianceKind,
         x: Vec<T>,
     ) -> Result<Self, DiffusionError> {
-        if options.variance == VarianceKind::LearnedRange && !objective.learns_variance() {
+        if variance == VarianceKind::LearnedRange && !objective.learns_variance() {
             return Err(DiffusionError::NoLearnedVariance);
         }
         let scratch = vec![T::from_f64(0.0); x.len()];
         let descent = Descent::new(table);
         Ok(Self {
             descent,
-            options,
+            variance,
             x,
             x0: scratch.clone(),
             deviation: scratch.clone(),
@@ -86,9 +77,6 @@ impl<T: Real> Sampler<T> for DdpmSampler<T> {
 
         // x0_hat.
         prediction.x0(row.level(), &self.x, &mut self.x0);
-        if self.options.clamp_x0 {
-            clamp_to_image_range(&mut self.x0);
-        }
 
         // The posterior mean mu = c1 x0_hat + c2 x_t.
         let c1 = T::from_f64(row.posterior_mean_x0);
@@ -99,7 +87,7 @@ impl<T: Real> Sampler<T> for DdpmSampler<T> {
 
         // x_{t-1} = mu + exp(½ log var) z.
         if !row.is_first() {
-            standard_deviation(self.options.variance, &row, prediction, &mut self.deviation);
+            standard_deviation(self.variance, &row, prediction, &mut self.deviation);
             noise.fill(draw_index, &mut self.z);
             for ((x, &deviation), &z) in self.x.iter_mut().zip(&self.deviation).zip(&self.z) {
                 *x = *x + deviation * z;

@@ -31,7 +31,7 @@ impl Descent {
 
     /// The evaluation at the present entry; entries count from the noisiest.
     pub(super) fn request(&self) -> Option<SampleRequest> {
-        self.t.map(|t| SampleRequest::at(&self.table[t], self.table.len() - 1 - t))
+        self.t.map(|t| SampleRequest::at(self.table[t].node(), self.table.len() - 1 - t))
     }
 
     /// The present entry with the index of its draw, after which the descent is one entry lower.

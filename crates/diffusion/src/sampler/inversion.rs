@@ -31,7 +31,7 @@ impl<T: Real> DdimInversion<T> {
 
 impl<T: Real> Sampler<T> for DdimInversion<T> {
     fn request(&self) -> Option<SampleRequest> {
-        (self.t < self.table.len()).then(|| SampleRequest::at(&self.table[self.t], self.t))
+        (self.t < self.table.len()).then(|| SampleRequest::at(self.table[self.t].node(), self.t))
     }
 
     fn request_count(&self) -> usize {

@@ -1,38 +1,70 @@
 //! Making images: state machines that say what to evaluate and are told the answer.
 
+mod ancestral;
 mod ddim;
 mod ddpm;
+mod deis;
 mod descent;
+mod diffusion_form;
+mod dpm_multistep;
+mod dpm_sde;
+mod dpm_singlestep;
+mod euler_ancestral;
+mod flow_sde;
 mod inversion;
+mod kind;
+mod leap;
+mod lms;
+mod multistep;
+mod ode;
+mod ode_path;
+mod plan;
+mod pndm;
+mod sums;
+mod unipc;
+mod walk;
 
-pub use ddim::{DdimOptions, DdimSampler};
-pub use ddpm::{DdpmOptions, DdpmSampler};
+pub use ancestral::{AncestralStep, ancestral_step};
+pub use ddim::DdimSampler;
+pub use ddpm::DdpmSampler;
+pub use deis::Deis;
+pub use diffusion_form::DiffusionForm;
+pub use dpm_multistep::{DpmMultistep, DpmOptions, SecondOrder};
+pub use dpm_sde::{DpmSde, DpmSdeMethod};
+pub use dpm_singlestep::{DpmSinglestep, singlestep_grid};
+pub use euler_ancestral::EulerAncestral;
+pub use flow_sde::{FlowSde, FlowSdeOptions, LastStep, SdeMethod};
 pub use inversion::DdimInversion;
+pub use kind::SamplerKind;
+pub use leap::DpmForm;
+pub use lms::LmsSampler;
+pub use multistep::FinalOrder;
+pub use ode::{Churn, OdeEnd, OdeMethod, OdeOptions, OdeSampler};
+pub use ode_path::OdePath;
+pub use plan::SamplerPlan;
+pub use pndm::PndmSampler;
+pub use unipc::{UniPc, UniPcB};
 
-use crate::{
-    DiffusionError, DiffusionTable, NoiseLevel, NoiseSource, ObjectiveKind, Prediction, Real,
-    TableRow, VarianceKind,
-};
-use serde::{Deserialize, Serialize};
+use crate::{Node, NoiseLevel, NoiseSource, Prediction, Real};
 
 /// What a sampler wants the network to evaluate: `input_factor · state` at `network_time`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleRequest {
-    /// Number of this request in a whole run, from 0; also the index of the noise drawn after it.
+    /// Number of this request in a whole run, from 0.
     pub index: usize,
-    /// Factor of the state in the network's input, 1 for variance-preserving samplers.
+    /// Factor of the state in the network's input.
     pub input_factor: f64,
-    /// The time the network is told, in training timesteps; a whole number on a grid.
+    /// The time the network is told.
     pub network_time: f64,
     /// How much data and noise the state holds.
     pub level: NoiseLevel,
 }
 
 impl SampleRequest {
-    /// The request for an entry of a grid.
-    fn at(row: &TableRow, index: usize) -> Self {
-        let network_time = row.timestep as f64;
-        Self { index, input_factor: 1.0, network_time, level: row.level() }
+    /// The request for an evaluation.
+    fn at(node: Node, index: usize) -> Self {
+        let Node { level, input_factor, network_time } = node;
+        Self { index, input_factor, network_time, level }
     }
 }
 
@@ -60,52 +92,4 @@ pub trait Sampler<T: Real>: Send {
     /// # Panics
     /// When the run is over or the prediction is of another shape than the state.
     fn advance(&mut self, prediction: Prediction<'_, T>, noise: &mut dyn NoiseSource<T>);
-}
-
-/// The samplers a configuration can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SamplerKind {
-    /// Ancestral sampling; what DiS samples with.
-    Ddpm,
-    /// The deterministic sampler, DDIM with `eta = 0`.
-    Ddim,
-}
-
-impl SamplerKind {
-    /// Starts a run from noise `x` `[B, C, H, W]` with the sampler's usual options.
-    ///
-    /// `x0` is not clamped. DDPM takes the learned variance where `objective` trains one, else the
-    /// fixed small one.
-    ///
-    /// # Errors
-    /// Those of the sampler's own constructor.
-    pub fn start<T: Real>(
-        self,
-        table: DiffusionTable,
-        objective: ObjectiveKind,
-        x: Vec<T>,
-    ) -> Result<Box<dyn Sampler<T>>, DiffusionError> {
-        let clamp_x0 = false;
-        Ok(match self {
-            Self::Ddpm => {
-                let variance = VarianceKind::for_objective(objective);
-                let options = DdpmOptions { variance, clamp_x0 };
-                Box::new(DdpmSampler::new(table, objective, options, x)?)
-            }
-            Self::Ddim => Box::new(DdimSampler::new(table, DdimOptions { eta: 0.0, clamp_x0 }, x)?),
-        })
-    }
-}
-
-/// Limits predicted data to [-1, 1]; NaN stays NaN.
-fn clamp_to_image_range<T: Real>(x0: &mut [T]) {
-    let one = T::from_f64(1.0);
-    for x0 in x0 {
-        if *x0 > one {
-            *x0 = one;
-        } else if *x0 < -one {
-            *x0 = -one;
-        }
-    }
 }

@@ -1,12 +1,16 @@
 //! The analytic test model, golden files, and a tracker of the worst error.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod sampler_table;
+
 use diffusion::{
-    DiffusionTable, ImageLayout, NoiseSchedule, NoiseSource, ObjectiveKind, Prediction, Real,
-    SampleRequest, Sampler,
+    DiffusionTable, ImageLayout, NoiseLevel, NoiseSchedule, NoiseSource, ObjectiveKind, Prediction,
+    Process, Real, SampleRequest, Sampler,
 };
 use serde_json::Value;
 use std::path::PathBuf;
+
+pub(crate) mod exact;
 
 /// A file of `tests/goldens`.
 pub(crate) fn golden_path(name: &str) -> PathBuf {
@@ -130,52 +134,99 @@ impl<T: Real> NoiseSource<T> for Silence {
     }
 }
 
-/// The perfect network for data `N(mu, S²)`, trained with an objective; `v` is its variance output.
+/// The perfect network for data `N(mu, S²)`. It is told what any network is: its input and a time.
 pub(crate) struct Analytic {
     /// What it says.
     pub(crate) objective: ObjectiveKind,
+    /// What its times mean.
+    pub(crate) process: Process,
     /// Its image.
     pub(crate) layout: ImageLayout,
     /// Means of the data, one per element of an image, repeated for each image.
     pub(crate) means: Vec<f64>,
     /// The variance output of every element.
     pub(crate) variance_output: f64,
-    /// `ab` of every training timestep: the network knows the original schedule only.
-    pub(crate) alphas_cumprod: Vec<f64>,
+    /// Whether the noise between timesteps is found by a line in `ln(s/a)`, as diffusers' samplers do,
+    /// instead of the process's own line in `ln a`.
+    pub(crate) interpolates_ln_sigma: bool,
 }
 
 impl Analytic {
-    /// The model of the goldens.
+    /// The model of the goldens, trained on a noise schedule.
     pub(crate) fn golden(objective: ObjectiveKind, noise_schedule: &NoiseSchedule) -> Self {
+        Self::on(objective, Process::Discrete(noise_schedule.clone()))
+    }
+
+    /// The model of the goldens, trained on any process.
+    pub(crate) fn on(objective: ObjectiveKind, process: Process) -> Self {
         Self {
             objective,
+            process,
             layout: LAYOUT,
             means: (0..ELEMENTS).map(mu).collect(),
             variance_output: 0.25,
-            alphas_cumprod: noise_schedule.alphas_cumprod().to_vec(),
+            interpolates_ln_sigma: false,
         }
     }
 
     /// The output for a request.
     pub(crate) fn output<T: Real>(&self, request: SampleRequest, state: &[T]) -> Vec<T> {
-        let ab = self.alphas_cumprod[request.network_time as usize];
-        let (a, s) = (ab.sqrt(), (1.0 - ab).sqrt());
+        let time = self.time(request.network_time);
+        let (level, own_factor) = (self.level(time), self.process.input_factor(time));
         let mut output = Vec::new();
         for image in state.chunks_exact(self.layout.image_len()) {
             for (x, mean) in image.iter().zip(&self.means) {
-                let x = request.input_factor * x.to_f64();
-                let eps = s * (x - a * mean) / (ab * DATA_DEVIATION.powi(2) + 1.0 - ab);
-                let x0 = (x - s * eps) / a;
-                output.push(T::from_f64(match self.objective {
-                    ObjectiveKind::V => a * eps - s * x0,
-                    ObjectiveKind::Eps | ObjectiveKind::EpsHybrid => eps,
-                }));
+                let x = request.input_factor * x.to_f64() / own_factor;
+                output.push(T::from_f64(self.answer(level, x, *mean)));
             }
             if self.objective.learns_variance() {
                 output.extend(image.iter().map(|_| T::from_f64(self.variance_output)));
             }
         }
         output
+    }
+
+    /// The time that a network time stands for.
+    fn time(&self, network_time: f64) -> f64 {
+        match self.process {
+            Process::Discrete(_) => network_time,
+            Process::Flow { time_scale, .. } => network_time / time_scale,
+            Process::Edm { .. } => (4.0 * network_time).exp(),
+        }
+    }
+
+    fn level(&self, time: f64) -> NoiseLevel {
+        match &self.process {
+            Process::Discrete(schedule) if self.interpolates_ln_sigma && time.fract() != 0.0 => {
+                let ln_sigma = |t: f64| schedule.level(t).noise_per_data().ln();
+                let (left, right) = (ln_sigma(time.floor()), ln_sigma(time.ceil()));
+                let sigma = (left + time.fract() * (right - left)).exp();
+                NoiseLevel { a: 1.0, s: sigma }.to_variance_preserving()
+            }
+            process => process.level(time),
+        }
+    }
+
+    /// What it says of an element `x` at a level of its process.
+    fn answer(&self, level: NoiseLevel, x: f64, mean: f64) -> f64 {
+        let NoiseLevel { a, s } = level;
+        let variance = (a * DATA_DEVIATION).powi(2) + s * s;
+        let n = s * (x - a * mean) / variance;
+        let x0 = mean + a * DATA_DEVIATION.powi(2) * (x - a * mean) / variance;
+        match self.objective {
+            ObjectiveKind::Eps | ObjectiveKind::EpsHybrid => n,
+            ObjectiveKind::X0 => x0,
+            ObjectiveKind::V => a * n - s * x0,
+            ObjectiveKind::Flow(path) => {
+                let point = path.at(path.time(level));
+                point.a_slope * x0 + point.s_slope * n
+            }
+            ObjectiveKind::Edm { sigma_data } => {
+                let square = s * s + sigma_data * sigma_data;
+                let (c_skip, c_out) = (sigma_data.powi(2) / square, s * sigma_data / square.sqrt());
+                (x0 - c_skip * x) / c_out
+            }
+        }
     }
 
     /// Runs a sampler to its end; the states after each request.
@@ -220,7 +271,7 @@ pub(crate) fn column(table: &DiffusionTable, name: &str) -> Vec<f64> {
         "posterior_log_variance_clipped" => row.posterior_log_variance,
         "posterior_mean_coef1" => row.posterior_mean_x0,
         "posterior_mean_coef2" => row.posterior_mean_x_t,
-        "timestep_map" => row.timestep as f64,
+        "timestep_map" => row.network_time,
         other => panic!("no column {other}"),
     };
     table.rows().iter().map(read).collect()

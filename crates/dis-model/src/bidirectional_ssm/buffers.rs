@@ -3,6 +3,7 @@
 use super::scan_shape;
 use crate::activations::Recompute;
 use crate::net::{ActBuf, Allocator, WideBuf};
+use ssm_kernels::segment_rms_norm::SEGMENTS;
 use ssm_kernels::{Backend, KernelError};
 
 /// What the gradient pass needs of one value pass. Shapes with `L` tokens of every image.
@@ -12,8 +13,11 @@ pub(crate) struct SsmSaved<B: Backend> {
     pub(super) xz: ActBuf<B>,
     /// Per order `[B, L, E]`.
     pub(super) u: [ActBuf<B>; 2],
-    /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`.
+    /// Per order `[B, L, R + 2N]`: `[delta_r | B | C]`, as the scan takes them: normed where the
+    /// network has these norms.
     pub(super) x_dbl: [ActBuf<B>; 2],
+    /// Per order `[B, L, 3]`: factors of these norms; empty without them.
+    pub(super) x_dbl_rstd: [WideBuf<B>; 2],
     /// Absent where nothing is kept, or where the gradient pass makes it again.
     pub(super) scan: Option<ScanKept<B>>,
 }
@@ -35,6 +39,10 @@ impl<B: Backend> SsmSaved<B> {
             xz: new.tokens(2 * e)?,
             u: new.token_pair(e)?,
             x_dbl: new.token_pair(new.c.x_proj_width())?,
+            x_dbl_rstd: match new.c.normalize_ssm_inputs {
+                true => new.token_pair(SEGMENTS)?,
+                false => Default::default(),
+            },
             scan: keeps_scan.then(|| ScanKept::new(new)).transpose()?,
         })
     }

@@ -11,7 +11,8 @@ type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// The configuration of the network that `tensors` are the weights of.
 ///
-/// Shapes do not show `direction_sum` and the two eps, which get their official values. Nor do they
+/// Shapes do not show `direction_sum`, `normalize_ssm_inputs` and the two eps, which get their
+/// official values: a file that says nothing else is taken to be without these norms. Nor do shapes
 /// tell [`Skip::Add`] from [`Skip::None`] where there is no skip linear: the result is then
 /// [`Skip::Add`]. Whoever knows better overrides these. The image is taken to be square.
 ///

@@ -148,8 +148,14 @@ impl Oracle {
     }
 
     fn rms_norm(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        let rms = (x.sqr()?.mean_keepdim(2)? + self.c.norm_eps)?.sqrt()?;
-        x.broadcast_div(&rms)?.broadcast_mul(&self.param(&format!("{name}.weight"), &[last(x)])?)
+        let weight = self.param(&format!("{name}.weight"), &[last(x)])?;
+        over_rms(x, self.c.norm_eps)?.broadcast_mul(&weight)
+    }
+
+    /// Low-rank step size, B or C out of `[delta_r | B | C]`; ours where they are normalised.
+    fn ssm_input(&self, dbc: &Tensor, first: usize, len: usize) -> Result<Tensor> {
+        let part = dbc.narrow(2, first, len)?;
+        if self.c.normalize_ssm_inputs { over_rms(&part, self.c.norm_eps) } else { Ok(part) }
     }
 
     /// The norm in front of a mixer; ours where conditioning is "adaln", with the factor first.
@@ -198,7 +204,10 @@ impl Oracle {
 
         let dbc =
             matmul(&u, &self.param(&format!("{name}.x_proj{copy}.weight"), &[r + 2 * n, e])?)?;
-        let raw = self.linear(&format!("{name}.dt_proj{copy}"), &dbc.narrow(2, 0, r)?, e)?;
+        let delta_r = self.ssm_input(&dbc, 0, r)?;
+        let (input_map, output_map) =
+            (self.ssm_input(&dbc, r, n)?, self.ssm_input(&dbc, r + n, n)?);
+        let raw = self.linear(&format!("{name}.dt_proj{copy}"), &delta_r, e)?;
         let delta = (raw.exp()? + 1.0)?.log()?;
         let (a_log, d_skip) = if reversed { ("A_b_log", "D_b") } else { ("A_log", "D") };
         let a = self.param(&format!("{name}.{a_log}"), &[1, e, n])?.exp()?.neg()?;
@@ -207,9 +216,9 @@ impl Oracle {
             let token = if reversed { l - 1 - place } else { place };
             let delta = delta.narrow(1, token, 1)?.reshape((b, e, 1))?;
             let input = (&delta * u.narrow(1, token, 1)?.reshape((b, e, 1))?)?;
-            let input = input.broadcast_mul(&dbc.narrow(2, r, n)?.narrow(1, token, 1)?)?;
+            let input = input.broadcast_mul(&input_map.narrow(1, token, 1)?)?;
             state = ((delta.broadcast_mul(&a)?.exp()? * state)? + input)?;
-            let read = state.broadcast_mul(&dbc.narrow(2, r + n, n)?.narrow(1, token, 1)?)?;
+            let read = state.broadcast_mul(&output_map.narrow(1, token, 1)?)?;
             y.push(read.sum(2)?);
         }
         if reversed {
@@ -267,6 +276,11 @@ fn keep(input: &Input<'_, f64>, addition: usize, h: &Tensor) -> Result<Tensor> {
         }
         None => Ok(h.clone()),
     }
+}
+
+/// `x` over the root of its mean square.
+fn over_rms(x: &Tensor, eps: f64) -> Result<Tensor> {
+    x.broadcast_div(&(x.sqr()?.mean_keepdim(2)? + eps)?.sqrt()?)
 }
 
 fn layer_norm(x: &Tensor, eps: f64) -> Result<Tensor> {

@@ -20,9 +20,6 @@ pub(crate) const DEVICE_TILE: u64 = 16;
 /// Channels of a block of the scan's gradient pass on a device.
 const DEVICE_CHANNELS: u64 = 64;
 
-/// Weights, two moments and one average; gradients are not saved.
-pub(crate) const CHECKPOINT_BYTES_PER_PARAMETER: u64 = 4 * F32;
-
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
@@ -55,22 +52,27 @@ impl Place {
         }
     }
 
-    /// Weights, gradients, two moments and one average; on a device the weights once more, as
+    /// Weights, gradients, two moments and the averages; on a device the weights once more, as
     /// products read them.
-    pub(crate) fn state_bytes_per_parameter(self) -> u64 {
+    pub(crate) fn state_bytes_per_parameter(self, averages: usize) -> u64 {
         let copy = if self == Self::Cpu { 0 } else { self.act_bytes() };
-        5 * F32 + copy
+        (4 + averages as u64) * F32 + copy
     }
 }
 
-/// Memory that training takes whatever the batch.
-pub(crate) fn state_bytes(c: &DisConfig, place: Place) -> u64 {
-    counts::parameters(c) * place.state_bytes_per_parameter()
+/// Memory that training takes whatever the batch, with so many averages of the weights.
+pub(crate) fn state_bytes(c: &DisConfig, place: Place, averages: usize) -> u64 {
+    counts::parameters(c) * place.state_bytes_per_parameter(averages)
 }
 
-/// Size of one checkpoint.
-pub(crate) fn checkpoint_bytes(c: &DisConfig) -> u64 {
-    counts::parameters(c) * CHECKPOINT_BYTES_PER_PARAMETER
+/// Averages in words, behind other things that are kept.
+pub(crate) fn averages_in_words(averages: usize) -> String {
+    if averages == 1 { "average".into() } else { format!("{averages} averages") }
+}
+
+/// Size of one checkpoint: weights, two moments and the averages; gradients are not saved.
+pub(crate) fn checkpoint_bytes(c: &DisConfig, averages: usize) -> u64 {
+    counts::parameters(c) * (3 + averages as u64) * F32
 }
 
 /// Size of a file of weights.
@@ -190,8 +192,10 @@ fn saved_by_block(c: &DisConfig) -> Elements {
         Conditioning::Token => Elements::wide(l),
         Conditioning::Adaln => Elements::wide(2 * l) + Elements::act(2 * d),
     };
+    // Factors of three segments in both orders.
+    let segments = Elements::wide(if c.normalize_ssm_inputs { 2 * 3 * l } else { 0 });
     // [x | z]; u of both orders; [delta_r | B | C] of both orders.
-    Elements::act(l * (2 * e + 2 * e + 2 * x) + l * d) + norm
+    Elements::act(l * (2 * e + 2 * e + 2 * x) + l * d) + norm + segments
 }
 
 /// What the scans of one block keep for its gradient pass: their sum before the gate, and states.
@@ -258,20 +262,25 @@ mod tests {
     }
 
     #[test]
-    fn skips_and_modulation_change_the_plan() {
+    fn skips_and_norms_of_scan_inputs_change_the_plan() {
         let c = DisConfig::official(DisPreset::S, 32, 3, 2, 10);
         let bytes = |c: &DisConfig| activation_bytes(c, Pass::TRAINING, Place::Cpu);
         let none = DisConfig { skip: Skip::None, ..c.clone() };
         let ld = (c.seq_len() * c.hidden_size) as u64;
         assert_eq!(bytes(&c) - bytes(&none), 24 * ld * F32);
+        let normed = DisConfig { normalize_ssm_inputs: true, ..c.clone() };
+        assert_eq!(bytes(&normed) - bytes(&c), 25 * 6 * c.seq_len() as u64 * F32);
     }
 
     #[test]
     fn a_device_has_shorter_activations_and_one_more_copy_of_the_weights() {
         let c = DisConfig::official(DisPreset::S, 32, 3, 2, 0);
         let parameters = counts::parameters(&c);
-        assert_eq!(state_bytes(&c, Place::Cpu), 20 * parameters);
-        assert_eq!(state_bytes(&c, BF16), 22 * parameters);
+        assert_eq!(state_bytes(&c, Place::Cpu, 1), 20 * parameters);
+        assert_eq!(state_bytes(&c, BF16, 1), 22 * parameters);
+        // Every further average is one arena more, in memory and on the disk.
+        assert_eq!(state_bytes(&c, BF16, 3), 30 * parameters);
+        assert_eq!([1, 3].map(|n| checkpoint_bytes(&c, n)), [16 * parameters, 24 * parameters]);
         assert_eq!((weight_bytes(&c), loaded_bytes(&c, BF16)), (4 * parameters, 6 * parameters));
         let short = image(&c, Pass::TRAINING, BF16);
         let long = image(&c, Pass::TRAINING, Place::Device(PrecisionArg::F32));

@@ -6,7 +6,7 @@ use super::units::{bytes, thousands};
 use crate::device::{ComputeArgs, DeviceArg};
 use crate::doctor::available_memory;
 use crate::precision::PrecisionArg;
-use dis_model::{DisConfig, Recompute, counts};
+use dis_model::{Recompute, counts};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -50,7 +50,8 @@ impl Room {
     }
 
     /// Images that fit together into a memory.
-    fn images(&self, c: &DisConfig, pass: Pass, space: u64) -> u64 {
+    fn images(&self, target: &Target, pass: Pass, space: u64) -> u64 {
+        let Target { config: c, averages, .. } = target;
         let usable = match self.place {
             Place::Cpu => space,
             // What the plan leaves out, and what is lost between buffers.
@@ -58,28 +59,31 @@ impl Room {
         };
         let state = match pass {
             Pass::Inference => plan::loaded_bytes(c, self.place),
-            Pass::Training(_) => plan::state_bytes(c, self.place),
+            Pass::Training(_) => plan::state_bytes(c, self.place, *averages),
         };
         let image = plan::activation_bytes(c, pass, self.place);
         usable.saturating_sub(state) / image.max(1)
     }
 
     /// Lines of a page: a title, where it is not that of the line before, and a text.
-    pub(super) fn lines(&self, c: &DisConfig) -> Vec<(&'static str, String)> {
-        let Place::Device(precision) = self.place else { return self.lines_of_cpu(c) };
+    pub(super) fn lines(&self, target: &Target) -> Vec<(&'static str, String)> {
+        let Place::Device(precision) = self.place else { return self.lines_of_cpu(target) };
+        let &Target { config: ref c, averages, .. } = target;
         let kinds = match precision {
-            PrecisionArg::F32 => "weights twice, gradients, moments, average",
-            PrecisionArg::Bf16 => "weights in f32 and bf16, gradients, moments, average",
+            PrecisionArg::F32 => "weights twice",
+            PrecisionArg::Bf16 => "weights in f32 and bf16",
         };
-        let each = self.place.state_bytes_per_parameter();
+        let kept = plan::averages_in_words(averages);
+        let each = self.place.state_bytes_per_parameter(averages);
         let of = |elements: plan::Elements| bytes(elements.bytes(self.place));
         let image = plan::image(c, Pass::TRAINING, self.place);
         let of_image = |pass| bytes(plan::activation_bytes(c, pass, self.place));
         let [none, scan, block] = RECOMPUTE.map(Pass::Training).map(of_image);
-        let (state, loaded) = (plan::state_bytes(c, self.place), plan::loaded_bytes(c, self.place));
+        let state = plan::state_bytes(c, self.place, averages);
+        let loaded = plan::loaded_bytes(c, self.place);
         let mut lines = vec![
             ("on a GPU", format!("{} training state, {each} bytes a parameter:", bytes(state))),
-            ("", format!("  {kinds}")),
+            ("", format!("  {kinds}, gradients, moments, {kept}")),
             ("", format!("+ {none} an image in training, activations in {}:", precision.name())),
             ("", format!("  {} for every block to keep", of(image.blocks))),
             (
@@ -96,7 +100,7 @@ impl Room {
             ("", format!("{:>8} {:>8} {:>8} {:>9}", "training", "scan", "block", "sampling")),
         ];
         lines.extend(self.spaces.iter().map(|(name, space)| {
-            let fit = |pass| thousands(self.images(c, pass, *space));
+            let fit = |pass| thousands(self.images(target, pass, *space));
             let [none, scan, block] = RECOMPUTE.map(Pass::Training).map(fit);
             let sampling = fit(Pass::Inference);
             ("", format!("{none:>8} {scan:>8} {block:>8} {sampling:>9}  {name}"))
@@ -105,11 +109,12 @@ impl Room {
         lines
     }
 
-    fn lines_of_cpu(&self, c: &DisConfig) -> Vec<(&'static str, String)> {
-        let state = plan::state_bytes(c, Place::Cpu);
+    fn lines_of_cpu(&self, target: &Target) -> Vec<(&'static str, String)> {
+        let &Target { config: ref c, averages, .. } = target;
+        let state = plan::state_bytes(c, Place::Cpu, averages);
         let [training, sampling] =
             [Pass::TRAINING, Pass::Inference].map(|p| plan::activation_bytes(c, p, Place::Cpu));
-        let kinds = "weights, gradients, moments, average";
+        let kinds = format!("weights, gradients, moments, {}", plan::averages_in_words(averages));
         let mut lines = vec![
             ("memory", format!("{} training state: {kinds}", bytes(state))),
             ("", format!("+ {} an image in training (estimate)", bytes(training))),
@@ -123,7 +128,7 @@ impl Room {
             ),
         ];
         lines.extend(self.spaces.first().map(|(_, free)| {
-            let most = thousands(self.images(c, Pass::TRAINING, *free));
+            let most = thousands(self.images(target, Pass::TRAINING, *free));
             ("", format!("{} are free here: up to {most} images at once", bytes(*free)))
         }));
         lines
@@ -148,13 +153,15 @@ impl Room {
             write!(out, " {:>9}", head(name))?;
         }
         out.push('\n');
-        for Target { name, config: c, .. } in targets {
-            let (parameters, state) = (counts::parameters(c), plan::state_bytes(c, self.place));
+        for target in targets {
+            let Target { name, config: c, averages, .. } = target;
+            let state = plan::state_bytes(c, self.place, *averages);
+            let parameters = counts::parameters(c);
             let image = plan::activation_bytes(c, Pass::TRAINING, self.place);
             let (parameters, state, image) = (thousands(parameters), bytes(state), bytes(image));
             write!(out, "{name:<6} {parameters:>11} {state:>8} {image:>8}")?;
             for (_, space) in &self.spaces {
-                write!(out, " {:>9}", thousands(self.images(c, Pass::TRAINING, *space)))?;
+                write!(out, " {:>9}", thousands(self.images(target, Pass::TRAINING, *space)))?;
             }
             out.push('\n');
         }
@@ -168,7 +175,7 @@ impl Room {
     }
 
     /// The same for programs.
-    pub(super) fn as_json(&self, c: &DisConfig) -> Value {
+    pub(super) fn as_json(&self, target: &Target) -> Value {
         let spaces: Vec<Value> = self
             .spaces
             .iter()
@@ -176,10 +183,10 @@ impl Room {
                 json!({
                     "memory": name,
                     "bytes": space,
-                    "training": self.images(c, Pass::TRAINING, *space),
-                    "training_recompute_scan": self.images(c, Pass::Training(Recompute::Scan), *space),
-                    "training_recompute_block": self.images(c, Pass::Training(Recompute::Block), *space),
-                    "sampling": self.images(c, Pass::Inference, *space),
+                    "training": self.images(target, Pass::TRAINING, *space),
+                    "training_recompute_scan": self.images(target, Pass::Training(Recompute::Scan), *space),
+                    "training_recompute_block": self.images(target, Pass::Training(Recompute::Block), *space),
+                    "sampling": self.images(target, Pass::Inference, *space),
                 })
             })
             .collect();

@@ -12,6 +12,8 @@ pub(crate) struct Target {
     /// As asked for: `S/2`, or a file.
     pub(crate) name: String,
     pub(crate) config: DisConfig,
+    /// Averages of the weights that training keeps.
+    pub(crate) averages: usize,
     /// Where a file's content needs a remark.
     pub(crate) note: Option<String>,
 }
@@ -43,7 +45,7 @@ pub(crate) fn preset(preset: DisPreset, sizes: Sizes) -> Result<Target> {
         sizes.classes.unwrap_or(0),
     );
     sized.validate()?;
-    Ok(Target { name: preset.name().to_string(), config: sized, note: None })
+    Ok(Target { name: preset.name().to_string(), config: sized, averages: 1, note: None })
 }
 
 /// The network a word means: a preset of those sizes, or a file, with the weights of `key`.
@@ -79,12 +81,13 @@ fn file(path: &Path, key: Option<Which>) -> Result<Target> {
     };
     if let Some(experiment) = experiment {
         let note = Some(format!("experiment {}", experiment.name));
-        return Ok(Target { name, config: experiment.dis_config(), note });
+        let averages = experiment.train.averages();
+        return Ok(Target { name, config: experiment.dis_config(), averages, note });
     }
     if extension == "safetensors" || path.is_dir() {
         let weights = Weights::open(path, key)?;
         let note = format!("{}: {}", weights.source, weights.summary());
-        return Ok(Target { name, config: weights.config, note: Some(note) });
+        return Ok(Target { name, config: weights.config, averages: 1, note: Some(note) });
     }
     let message = format!("{name} is neither a preset nor an experiment, run or file of weights");
     Err(Failure::usage(message).help(known()).into())

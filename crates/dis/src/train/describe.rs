@@ -16,12 +16,14 @@ pub(super) fn describe(
 ) {
     let (c, train) = (experiment.dis_config(), &experiment.train);
     let epochs = (train.steps * train.batch_size as u64) as f64 / dataset.len().max(1) as f64;
-    let state = units::bytes(plan::state_bytes(&c, place));
+    let averages = train.averages();
+    let state = units::bytes(plan::state_bytes(&c, place, averages));
     tracing::info!(
-        "{}: {} parameters, {:.2} GFLOP an image, {state} of weights, gradients, moments and average",
+        "{}: {} parameters, {:.2} GFLOP an image, {state} of weights, gradients, moments and {}",
         experiment.name,
         units::thousands(counts::parameters(&c)),
         counts::flops(&c) * 1e-9,
+        plan::averages_in_words(averages),
     );
     tracing::info!(
         "{} images of {} ({}x{}), batch {}, {} steps = {epochs:.1} epochs, in {}",

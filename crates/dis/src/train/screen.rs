@@ -5,7 +5,7 @@ use crate::network::Network;
 use crate::sampling::{Generator, Plan};
 use crate::{images, progress};
 use anyhow::Result;
-use diffusion::{NoiseSchedule, Respacing, draw_start_noise};
+use diffusion::draw_start_noise;
 use dis_model::DisConfig;
 use indicatif::ProgressBar;
 use std::io::IsTerminal;
@@ -36,6 +36,8 @@ pub(super) struct Screen {
     config: DisConfig,
     /// Made for the first preview, and kept for the others.
     network: Option<Box<dyn Network>>,
+    /// The weaker network of autoguidance.
+    weak: Option<Box<dyn Network>>,
     stop: Arc<AtomicBool>,
     told_to_stop: AtomicBool,
 }
@@ -46,15 +48,14 @@ impl Screen {
         run: &RunDir,
         environment: &Environment,
         device: &OpenDevice,
+        weak: Option<Box<dyn Network>>,
         stop: Arc<AtomicBool>,
     ) -> Result<Self> {
         let (d, sample) = (&experiment.diffusion, &experiment.sample);
         let plan = Plan {
-            objective: d.objective,
-            noise_schedule: NoiseSchedule::new(d.noise_schedule, d.timesteps)?,
-            sampler: sample.sampler,
-            respacing: Respacing::evenly(sample.steps)?,
-            eta: sample.eta,
+            objective: d.kind(),
+            process: d.process()?,
+            sampler: sample.plan()?,
             clip_x0: sample.clip_x0,
             guidance: experiment.guidance,
             seed: experiment.seed,
@@ -72,6 +73,7 @@ impl Screen {
             device: device.clone(),
             config: experiment.dis_config(),
             network: None,
+            weak,
             stop,
             told_to_stop: AtomicBool::new(false),
         })
@@ -113,17 +115,22 @@ impl Screen {
     }
 
     fn draw(&mut self, step: u64, ema: &[f32]) -> Result<()> {
-        let mut network = self.network(ema)?;
-        let bytes = self.images(network.as_mut())?;
-        self.network = Some(network);
+        let (mut network, mut weak) = (self.network(ema)?, self.weak.take());
+        let bytes = self.images(network.as_mut(), weak.as_deref_mut());
+        (self.network, self.weak) = (Some(network), weak);
+        let bytes = bytes?;
         self.show(step, &bytes)
     }
 
     /// The pictures of a preview, one after the other.
-    fn images(&self, network: &mut dyn Network) -> Result<Vec<u8>> {
+    fn images(
+        &self,
+        network: &mut dyn Network,
+        weak: Option<&mut (dyn Network + 'static)>,
+    ) -> Result<Vec<u8>> {
         let c = &self.config;
         let (count, classes) = (self.count, c.num_classes);
-        let mut generator = Generator::new(network, &self.plan)?;
+        let mut generator = Generator::new(network, weak, &self.plan)?;
         let mut bytes = Vec::new();
         for first in (0..count).step_by(BATCH) {
             let n = BATCH.min(count - first);

@@ -73,3 +73,13 @@ fn bf16_is_the_usual_format_of_a_device() {
     let (there, here) = (metrics(&case, "loss")[0], metrics(&cpu, "loss")[0]);
     assert!((there / here - 1.0).abs() < 2e-2, "loss {there}, on the CPU {here}");
 }
+
+#[test]
+fn more_averages_than_a_device_keeps_are_refused_before_anything_is_written() {
+    let case = Case::new(&["train.ema_decay=[0.9, 0.99, 0.999]", "train.ema_power=[0.05, 0.1]"]);
+    let words = ["ask for 5 averages", "a device keeps up to 4", "train on the CPU"];
+    finish(case.train(&F32)).refuses(2, &words);
+    assert!(!case.run_dir().exists());
+    let four = ["--set", "train.ema_power=0.05", "--max-steps", "2"];
+    finish(case.train(&[&F32[..], &four].concat())).succeeds();
+}

@@ -1,5 +1,6 @@
 //! A tiny experiment, runs of `dis` on it, and what they leave behind.
 
+mod averages;
 #[cfg(feature = "emulated")]
 mod device;
 mod refusals;

@@ -106,7 +106,7 @@ fn samples_that_cannot_be_drawn() {
     assert!(!case.path("out").exists());
     sample(&["--steps", "1001"]).refuses(2, &["1001", "1000 timesteps"]);
     sample(&["--eta", "7"]).refuses(2, &["--eta 7, expected 0 to 1", "expected 0"]);
-    sample(&["--sampler", "heun"]).refuses(2, &["heun", "ddpm, ddim"]);
+    sample(&["--sampler", "plms"]).refuses(2, &["plms", "ddpm, ddim, pndm"]);
 
     finish(dis(["sample", "nowhere"])).refuses(65, &["nowhere", "no such run"]);
     let weights = case.checkpoint(3).join("model.safetensors");

@@ -11,7 +11,9 @@ use crate::error::check_len;
 use crate::space::{View, ViewMut};
 
 const OP: &str = "adamw_ema";
-const AVERAGES: usize = DIS_ADAMW_AVERAGES as usize;
+
+/// Averages that one update keeps at most.
+pub const MOST_AVERAGES: usize = DIS_ADAMW_AVERAGES as usize;
 
 /// What decides on the device whether a step is made, and how far gradients are scaled down.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ fn update<A: Activation, D: Driver>(
 ) -> Result<(), KernelError> {
     check(hyper, &arenas)?;
     let got = arenas.averages.len();
-    if got > AVERAGES {
+    if got > MOST_AVERAGES {
         let (what, supported) = ("number of averages", "up to 4 on a device");
         return Err(KernelError::Unsupported { op: OP, what, got, supported });
     }

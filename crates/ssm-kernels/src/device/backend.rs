@@ -10,7 +10,7 @@ use crate::matrix::check_mat;
 use crate::space::{Element, Storage, View, ViewMut};
 use crate::{
     KernelError, Mat, MatMut, Write, adamw_ema, add_rms_norm, causal_conv1d, elementwise, embed,
-    layer_norm_modulate, patchify, selective_scan,
+    layer_norm_modulate, patchify, segment_rms_norm, selective_scan,
 };
 
 /// A product into `T`, which is `A` or f32.
@@ -209,6 +209,25 @@ impl<A: Activation, D: Driver> Backend for Device<A, D> {
         _scratch: &mut (),
     ) -> Result<(), KernelError> {
         add_rms_norm::device::backward(self, args, grads)
+    }
+
+    fn segment_rms_norm(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        eps: f64,
+        x: SliceMut<'_, A, D>,
+        rstd: SliceMut<'_, f32, D>,
+    ) -> Result<(), KernelError> {
+        segment_rms_norm::device::forward(self, shape, eps, x, rstd)
+    }
+
+    fn segment_rms_norm_backward(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        kept: &segment_rms_norm::Kept<'_, A, f32, OnDevice<D>>,
+        grad: SliceMut<'_, A, D>,
+    ) -> Result<(), KernelError> {
+        segment_rms_norm::device::backward(self, shape, kept, grad)
     }
 
     fn layer_norm_modulate(

@@ -14,7 +14,7 @@
     reason = "generated: C names, and zeroed memory as the default of a struct of pointers"
 )]
 
-pub const DIS_ABI_VERSION: u32 = 1;
+pub const DIS_ABI_VERSION: u32 = 2;
 pub const DIS_ADAMW_THREADS: u32 = 256;
 pub const DIS_ADAMW_TILE: u32 = 4096;
 pub const DIS_ADAMW_AVERAGES: u32 = 4;
@@ -46,6 +46,8 @@ pub const DIS_PATCHIFY_THREADS: u32 = 256;
 pub const DIS_PATCHIFY_VECTOR: u32 = 4;
 pub const DIS_REDUCE_THREADS: u32 = 1024;
 pub const DIS_REDUCE_JOBS: u32 = 8;
+pub const DIS_SEGMENT_RMS_NORM_THREADS: u32 = 256;
+pub const DIS_SEGMENT_RMS_NORM_LANES: u32 = 8;
 pub const DIS_SCAN_STATES: u32 = 16;
 pub const DIS_SCAN_TILE: u32 = 16;
 pub const DIS_SCAN_FORWARD_CHANNELS: u32 = 128;
@@ -481,21 +483,43 @@ impl Default for DisHybridLoss {
     }
 }
 #[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct DisSquaredErrorRow {
+    pub data: f32,
+    pub noise: f32,
+    pub slope: f32,
+    pub cosine_slope: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisSquaredErrorRow"][::core::mem::size_of::<DisSquaredErrorRow>() - 16usize];
+    ["Alignment of DisSquaredErrorRow"][::core::mem::align_of::<DisSquaredErrorRow>() - 4usize];
+    ["Offset of field: DisSquaredErrorRow::data"]
+        [::core::mem::offset_of!(DisSquaredErrorRow, data) - 0usize];
+    ["Offset of field: DisSquaredErrorRow::noise"]
+        [::core::mem::offset_of!(DisSquaredErrorRow, noise) - 4usize];
+    ["Offset of field: DisSquaredErrorRow::slope"]
+        [::core::mem::offset_of!(DisSquaredErrorRow, slope) - 8usize];
+    ["Offset of field: DisSquaredErrorRow::cosine_slope"]
+        [::core::mem::offset_of!(DisSquaredErrorRow, cosine_slope) - 12usize];
+};
+#[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct DisSquaredErrorLoss {
     pub output: *const f32,
     pub x0: *const f32,
     pub noise: *const f32,
-    pub targets: *const f32,
+    pub rows: *const DisSquaredErrorRow,
     pub grad_output: *mut f32,
     pub partials: *mut f64,
     pub sample_len: i64,
-    pub slope: f32,
+    pub pixels: i64,
     pub batch: i32,
+    pub unused: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DisSquaredErrorLoss"][::core::mem::size_of::<DisSquaredErrorLoss>() - 64usize];
+    ["Size of DisSquaredErrorLoss"][::core::mem::size_of::<DisSquaredErrorLoss>() - 72usize];
     ["Alignment of DisSquaredErrorLoss"][::core::mem::align_of::<DisSquaredErrorLoss>() - 8usize];
     ["Offset of field: DisSquaredErrorLoss::output"]
         [::core::mem::offset_of!(DisSquaredErrorLoss, output) - 0usize];
@@ -503,18 +527,20 @@ const _: () = {
         [::core::mem::offset_of!(DisSquaredErrorLoss, x0) - 8usize];
     ["Offset of field: DisSquaredErrorLoss::noise"]
         [::core::mem::offset_of!(DisSquaredErrorLoss, noise) - 16usize];
-    ["Offset of field: DisSquaredErrorLoss::targets"]
-        [::core::mem::offset_of!(DisSquaredErrorLoss, targets) - 24usize];
+    ["Offset of field: DisSquaredErrorLoss::rows"]
+        [::core::mem::offset_of!(DisSquaredErrorLoss, rows) - 24usize];
     ["Offset of field: DisSquaredErrorLoss::grad_output"]
         [::core::mem::offset_of!(DisSquaredErrorLoss, grad_output) - 32usize];
     ["Offset of field: DisSquaredErrorLoss::partials"]
         [::core::mem::offset_of!(DisSquaredErrorLoss, partials) - 40usize];
     ["Offset of field: DisSquaredErrorLoss::sample_len"]
         [::core::mem::offset_of!(DisSquaredErrorLoss, sample_len) - 48usize];
-    ["Offset of field: DisSquaredErrorLoss::slope"]
-        [::core::mem::offset_of!(DisSquaredErrorLoss, slope) - 56usize];
+    ["Offset of field: DisSquaredErrorLoss::pixels"]
+        [::core::mem::offset_of!(DisSquaredErrorLoss, pixels) - 56usize];
     ["Offset of field: DisSquaredErrorLoss::batch"]
-        [::core::mem::offset_of!(DisSquaredErrorLoss, batch) - 60usize];
+        [::core::mem::offset_of!(DisSquaredErrorLoss, batch) - 64usize];
+    ["Offset of field: DisSquaredErrorLoss::unused"]
+        [::core::mem::offset_of!(DisSquaredErrorLoss, unused) - 68usize];
 };
 impl Default for DisSquaredErrorLoss {
     fn default() -> Self {
@@ -531,22 +557,25 @@ pub struct DisLossTerms {
     pub partials: *const f64,
     pub terms: *mut f64,
     pub sample_len: i64,
+    pub second_factor: f64,
     pub batch: i32,
     pub parts: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DisLossTerms"][::core::mem::size_of::<DisLossTerms>() - 32usize];
+    ["Size of DisLossTerms"][::core::mem::size_of::<DisLossTerms>() - 40usize];
     ["Alignment of DisLossTerms"][::core::mem::align_of::<DisLossTerms>() - 8usize];
     ["Offset of field: DisLossTerms::partials"]
         [::core::mem::offset_of!(DisLossTerms, partials) - 0usize];
     ["Offset of field: DisLossTerms::terms"][::core::mem::offset_of!(DisLossTerms, terms) - 8usize];
     ["Offset of field: DisLossTerms::sample_len"]
         [::core::mem::offset_of!(DisLossTerms, sample_len) - 16usize];
+    ["Offset of field: DisLossTerms::second_factor"]
+        [::core::mem::offset_of!(DisLossTerms, second_factor) - 24usize];
     ["Offset of field: DisLossTerms::batch"]
-        [::core::mem::offset_of!(DisLossTerms, batch) - 24usize];
+        [::core::mem::offset_of!(DisLossTerms, batch) - 32usize];
     ["Offset of field: DisLossTerms::parts"]
-        [::core::mem::offset_of!(DisLossTerms, parts) - 28usize];
+        [::core::mem::offset_of!(DisLossTerms, parts) - 36usize];
 };
 impl Default for DisLossTerms {
     fn default() -> Self {
@@ -1411,6 +1440,79 @@ const _: () = {
         [::core::mem::offset_of!(DisReducePartials, strips) - 260usize];
 };
 impl Default for DisReducePartials {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisSegmentRmsNormForward {
+    pub x: *mut ::core::ffi::c_void,
+    pub rstd: *mut f32,
+    pub rows: i32,
+    pub widths: [i32; 3usize],
+    pub eps: f32,
+    pub unused: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisSegmentRmsNormForward"]
+        [::core::mem::size_of::<DisSegmentRmsNormForward>() - 40usize];
+    ["Alignment of DisSegmentRmsNormForward"]
+        [::core::mem::align_of::<DisSegmentRmsNormForward>() - 8usize];
+    ["Offset of field: DisSegmentRmsNormForward::x"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, x) - 0usize];
+    ["Offset of field: DisSegmentRmsNormForward::rstd"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, rstd) - 8usize];
+    ["Offset of field: DisSegmentRmsNormForward::rows"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, rows) - 16usize];
+    ["Offset of field: DisSegmentRmsNormForward::widths"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, widths) - 20usize];
+    ["Offset of field: DisSegmentRmsNormForward::eps"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, eps) - 32usize];
+    ["Offset of field: DisSegmentRmsNormForward::unused"]
+        [::core::mem::offset_of!(DisSegmentRmsNormForward, unused) - 36usize];
+};
+impl Default for DisSegmentRmsNormForward {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisSegmentRmsNormBackward {
+    pub normed: *const ::core::ffi::c_void,
+    pub rstd: *const f32,
+    pub grad: *mut ::core::ffi::c_void,
+    pub rows: i32,
+    pub widths: [i32; 3usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisSegmentRmsNormBackward"]
+        [::core::mem::size_of::<DisSegmentRmsNormBackward>() - 40usize];
+    ["Alignment of DisSegmentRmsNormBackward"]
+        [::core::mem::align_of::<DisSegmentRmsNormBackward>() - 8usize];
+    ["Offset of field: DisSegmentRmsNormBackward::normed"]
+        [::core::mem::offset_of!(DisSegmentRmsNormBackward, normed) - 0usize];
+    ["Offset of field: DisSegmentRmsNormBackward::rstd"]
+        [::core::mem::offset_of!(DisSegmentRmsNormBackward, rstd) - 8usize];
+    ["Offset of field: DisSegmentRmsNormBackward::grad"]
+        [::core::mem::offset_of!(DisSegmentRmsNormBackward, grad) - 16usize];
+    ["Offset of field: DisSegmentRmsNormBackward::rows"]
+        [::core::mem::offset_of!(DisSegmentRmsNormBackward, rows) - 24usize];
+    ["Offset of field: DisSegmentRmsNormBackward::widths"]
+        [::core::mem::offset_of!(DisSegmentRmsNormBackward, widths) - 28usize];
+};
+impl Default for DisSegmentRmsNormBackward {
     fn default() -> Self {
         let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
         unsafe {

@@ -5,7 +5,7 @@ use crate::backend::{Buf, Mut, Ref};
 use crate::space::Element;
 use crate::{
     Backend, KernelError, Mat, MatMut, Write, adamw_ema, add_rms_norm, causal_conv1d, elementwise,
-    embed, layer_norm_modulate, patchify, selective_scan,
+    embed, layer_norm_modulate, patchify, segment_rms_norm, selective_scan,
 };
 
 /// `B`, with the wall time of every call added to a counter of the process; [`super::take`] reads them.
@@ -129,6 +129,25 @@ impl<B: Backend> Backend for Timed<B> {
         scratch: &mut B::Scratch,
     ) -> Result<(), KernelError> {
         count(Part::Norms, || self.0.add_rms_norm_backward(args, grads, scratch))
+    }
+
+    fn segment_rms_norm(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        eps: f64,
+        x: Mut<'_, B, B::Act>,
+        rstd: Mut<'_, B, B::Wide>,
+    ) -> Result<(), KernelError> {
+        count(Part::Norms, || self.0.segment_rms_norm(shape, eps, x, rstd))
+    }
+
+    fn segment_rms_norm_backward(
+        &self,
+        shape: &segment_rms_norm::Shape,
+        kept: &segment_rms_norm::Kept<'_, B::Act, B::Wide, B::Memory>,
+        grad: Mut<'_, B, B::Act>,
+    ) -> Result<(), KernelError> {
+        count(Part::Norms, || self.0.segment_rms_norm_backward(shape, kept, grad))
     }
 
     fn layer_norm_modulate(

@@ -9,8 +9,8 @@ use diffusion::{
 use philox::{Draws, Purpose};
 use ssm_kernels::device::Format;
 use ssm_kernels::device::diffusion::{
-    Draw, HybridLoss, LossOutput, LossRow, QSample, QSampleOutput, SquaredErrorLoss, draw_noise,
-    flag_not_finite, hybrid_loss, q_sample, squared_error_loss,
+    Draw, HybridLoss, LossOutput, LossRow, QSample, QSampleOutput, SquaredErrorLoss,
+    SquaredErrorRow, draw_noise, flag_not_finite, hybrid_loss, q_sample, squared_error_loss,
 };
 use ssm_kernels::{KernelError, Storage};
 use std::f64::consts::LN_2;
@@ -21,6 +21,8 @@ const POSITIONS: [u64; 5] = [0, 1_234_567, u64::MAX, 1 << 40 | 3, 9];
 const TIMESTEPS: [f64; 5] = [0.0, 1.0, 999.0, 500.0, 0.0];
 /// Factor on gradients.
 const FACTOR: f64 = 1.0 / 5.0;
+/// Of the squared errors of samples, in the gradient alone.
+const WEIGHTS: [f64; 5] = [1.0, 0.25, 3.0, 1e-3, 40.0];
 /// Largest error of a loss or a gradient of one sample, relative to its largest element.
 const LOSSES: f64 = 1e-5;
 
@@ -109,6 +111,7 @@ impl Problem {
             x0: &self.x0,
             noise: &self.noise,
             timesteps: &TIMESTEPS,
+            weights: None,
         };
         let mut grad = vec![f64::NAN; self.output.len()];
         let terms = objective.loss(layout, batch, FACTOR, &mut grad);
@@ -196,23 +199,31 @@ fn squared_errors<A: TestActivation, D: TestDriver>(lab: &Lab<A, D>) {
         let problem = Problem::new(len, 1);
         for kind in [ObjectiveKind::Eps, ObjectiveKind::V] {
             let objective = Objective::new(kind, &schedule);
-            let targets = TIMESTEPS.map(|t| {
-                let mix = kind.prediction().target(objective.level(t));
-                [mix.first as f32, mix.second as f32]
+            let rows: [_; 5] = std::array::from_fn(|b| {
+                let mix = kind.prediction().target(objective.level(TIMESTEPS[b]));
+                SquaredErrorRow {
+                    data: mix.first as f32,
+                    noise: mix.second as f32,
+                    slope: (2.0 * FACTOR * WEIGHTS[b] / len as f64) as f32,
+                    cosine_slope: 0.0,
+                }
             });
-            let slope = (2.0 * FACTOR / len as f64) as f32;
             let what = format!("squared error {kind:?}, samples of {len}");
             let [got, odd] = [WHOLE, ODD].map(|margin| {
                 lab.in_every_schedule(&what, || {
                     problem.on(lab, margin, |[output, x0, noise], out| {
                         let (output, x0, noise) = (output.view(), x0.view(), noise.view());
-                        let args = SquaredErrorLoss { targets: &targets, slope, output, x0, noise };
+                        let args = SquaredErrorLoss { rows: &rows, channels: 1, output, x0, noise };
                         squared_error_loss(&lab.device, &args, out).expect("a loss");
                     })
                 })
             });
             assert!(got == odd, "{what}: other bits where elements move one by one");
-            assert_loss(&what, len, &got, &problem.reference(&objective));
+            let mut want = problem.reference(&objective);
+            for (grad, weight) in want[0].chunks_mut(len).zip(WEIGHTS) {
+                grad.iter_mut().for_each(|grad| *grad *= weight);
+            }
+            assert_loss(&what, len, &got, &want);
         }
     }
 }
@@ -249,12 +260,6 @@ fn nothing_and_what_does_not_fit<A: TestActivation, D: TestDriver>(lab: &Lab<A, 
     let draw = Draw { sub: 0, positions: &[1, 2], ..draw };
     let refused = draw_noise(&lab.device, &draw, noise.view_mut());
     assert!(matches!(refused, Err(KernelError::Length { operand: "noise", .. })), "{refused:?}");
-    let (x, mut grad, mut terms) = (lab.wide(&[0.5; 4]), lab.empty(4), lab.empty(2));
-    let (output, x0, noise) = (x.view(), x.view(), x.view());
-    let args = SquaredErrorLoss { targets: &[[0.0, 1.0]; 2], slope: 1.0, output, x0, noise };
-    let out = LossOutput { grad_output: grad.view_mut(), terms: terms.view_mut() };
-    let refused = squared_error_loss(&lab.device, &args, out);
-    assert!(matches!(refused, Err(KernelError::Length { operand: "terms", .. })), "{refused:?}");
 }
 
 on_every_device!(

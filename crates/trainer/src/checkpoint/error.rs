@@ -77,6 +77,16 @@ pub enum CheckpointError {
         /// Each of them, newest first, with the reason.
         rejected: Vec<Rejected>,
     },
+    /// An average is asked of a checkpoint that has others.
+    #[error("{}: no ema-{name} in it; there are {}", path.display(), there.join(", "))]
+    NoAverage {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The name of the average.
+        name: String,
+        /// Names of the weight files that are there.
+        there: Vec<String>,
+    },
     /// Weights are asked of something that has none.
     #[error("{}: {what}", path.display())]
     NoWeights {

@@ -52,6 +52,23 @@ impl fmt::Display for Rejected {
     }
 }
 
+impl Loaded {
+    /// Takes the average of that name out.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoAverage`] when the checkpoint has none of that name.
+    pub fn take_average(&mut self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        match self.averages.iter_mut().find(|(found, _)| found == name) {
+            Some((_, values)) => Ok(std::mem::take(values)),
+            None => Err(CheckpointError::NoAverage {
+                path: self.path.clone(),
+                name: name.into(),
+                there: self.averages.iter().map(|(found, _)| format!("ema-{found}")).collect(),
+            }),
+        }
+    }
+}
+
 impl Rejected {
     /// Renames the directory to `rejected-*`, so that it neither counts as a checkpoint nor is
     /// removed as one. Only for the one process that writes there. Returns the new path.
@@ -92,9 +109,11 @@ pub(super) fn newest<T>(
     for (_, path) in list(dir)? {
         match read(&path) {
             Ok(loaded) => return Ok(Some((loaded, rejected))),
-            Err(error @ (CheckpointError::Layout { .. } | CheckpointError::NewerFormat { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (CheckpointError::Layout { .. }
+                | CheckpointError::NewerFormat { .. }
+                | CheckpointError::NoAverage { .. }),
+            ) => return Err(error),
             Err(reason) => rejected.push(Rejected { path, reason }),
         }
     }

@@ -12,11 +12,12 @@
 //! A checkpoint is written into `.tmp-*`, every file and then the folder is forced to the disk, and
 //! one rename makes it appear. Only then are old ones removed. There is no pointer to the newest:
 //! it is the highest step whose manifest and hashes hold. Equal states give equal bytes in every
-//! file of tensors.
+//! file of tensors. Snapshots of averages (`ema-snapshots`) are written in the same way and stay.
 
 mod error;
 mod load;
 mod manifest;
+mod power_snapshot;
 mod tensor_file;
 mod weights;
 mod write;
@@ -26,9 +27,13 @@ mod tests;
 
 pub use error::CheckpointError;
 pub use load::{Loaded, Rejected, load_newest};
+pub use power_snapshot::{
+    PowerAverage, PowerSnapshot, SnapshotFile, list_snapshots, save_snapshot,
+};
 pub use weights::{WeightChoice, Weights, load_weights};
-pub use write::{Saved, save, sweep};
+pub use write::{Saved, save, sweep, weight_metadata};
 
+use crate::feedback::FeedbackState;
 use crate::metrics::IntervalSums;
 use dis_model::{DisConfig, ParamLayout};
 use serde::{Deserialize, Serialize};
@@ -52,6 +57,9 @@ pub struct TrainState {
     pub instruction_set: String,
     /// The log interval that is under way.
     pub interval: IntervalSums,
+    /// What the losses so far taught, where the objective learns from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackState>,
 }
 
 /// An average of the weights.
@@ -89,6 +97,8 @@ const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 const STATE_FILE: &str = "state.json";
 /// Key of a weight file's metadata that says which network it is of.
 const DIS_CONFIG: &str = "dis_config";
+/// Key of a weight file's metadata with the optimiser steps made.
+const STEP: &str = "step";
 const STEP_PREFIX: &str = "step-";
 
 /// Name of the weight file of an average.

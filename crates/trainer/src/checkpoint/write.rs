@@ -3,11 +3,11 @@
 use super::manifest::{FORMAT_VERSION, FileRecord, MANIFEST, Manifest, TensorRecord};
 use super::tensor_file::{self, TensorView};
 use super::{
-    CheckpointError, DIS_CONFIG, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, Snapshot, average_file,
-    list, step_dir,
+    Average, CheckpointError, DIS_CONFIG, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, Snapshot,
+    average_file, list, step_dir,
 };
 use crate::storage::{Disk, Storage, StoredFile, TEMPORARY};
-use dis_model::ParamLayout;
+use dis_model::{DisConfig, ParamLayout};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -18,14 +18,14 @@ const REMOVED: &str = ".del-";
 /// Start of the name of a checkpoint while another takes its place.
 const REPLACED: &str = ".old-";
 
-/// A checkpoint that was written.
+/// A checkpoint or a snapshot that was written.
 #[derive(Debug)]
 pub struct Saved {
     /// Its directory.
     pub path: PathBuf,
     /// Bytes of its files.
     pub bytes: u64,
-    /// Old checkpoints that could not be removed. The next save tries again.
+    /// Old ones that could not be removed. The next save or the next start tries again.
     pub not_removed: Vec<CheckpointError>,
 }
 
@@ -51,20 +51,46 @@ pub(super) fn save_on(
     snapshot: &Snapshot<'_>,
     keep: usize,
 ) -> Result<Saved, CheckpointError> {
-    check(snapshot);
+    let (layout, step) = (snapshot.layout, snapshot.state.step);
+    let arenas = [("params", snapshot.params), ("m", snapshot.m), ("v", snapshot.v)];
+    arenas.iter().for_each(|(name, arena)| check_arena(name, arena, layout));
+    snapshot.averages.iter().for_each(|average| check_average(average, layout));
+    let arenas = arenas.len() + snapshot.averages.len();
+    let head = Head { step, config_hash: &snapshot.config_hash, layout, arenas };
+    let bytes = write_step(disk, dir, &head, |writer| write_files(writer, snapshot))?;
+    let not_removed = remove_old(disk, dir, step, keep);
+    Ok(Saved { path: dir.join(step_dir(step)), bytes, not_removed })
+}
+
+/// What the folder of a step is beside its files.
+pub(super) struct Head<'a> {
+    pub(super) step: u64,
+    pub(super) config_hash: &'a str,
+    pub(super) layout: &'a ParamLayout,
+    /// Arenas that will be written.
+    pub(super) arenas: usize,
+}
+
+/// Writes the folder of a step with its manifest, whole or not at all, and forces it to the disk.
+/// Returns the bytes of its files.
+pub(super) fn write_step(
+    disk: &dyn Storage,
+    dir: &Path,
+    head: &Head<'_>,
+    write: impl FnOnce(&mut Writer<'_>) -> Result<(), CheckpointError>,
+) -> Result<u64, CheckpointError> {
     disk.create_dir(dir).map_err(CheckpointError::io(dir))?;
-    check_space(disk, dir, snapshot)?;
-    let name = step_dir(snapshot.state.step);
+    check_space(disk, dir, head)?;
+    let name = step_dir(head.step);
     let temporary = temporary_dir(dir, &name);
-    let written = write_all(disk, &temporary, snapshot)
+    let written = write_all(disk, &temporary, head, write)
         .and_then(|bytes| commit(disk, dir, &temporary, &name).map(|()| bytes));
     let bytes = written.inspect_err(|_| {
         // Nothing is there after the commit; the first error is the one to tell.
         let _ = disk.remove_dir(&temporary);
     })?;
     disk.sync_dir(dir).map_err(CheckpointError::io(dir))?;
-    let not_removed = remove_old(disk, dir, snapshot.state.step, keep);
-    Ok(Saved { path: dir.join(name), bytes, not_removed })
+    Ok(bytes)
 }
 
 /// Removes what an earlier process left unfinished. Only for the one process that writes to `dir`.
@@ -99,30 +125,22 @@ fn temporary_dir(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{TEMPORARY}{name}-{}", std::process::id()))
 }
 
-fn check(snapshot: &Snapshot<'_>) {
-    let len = snapshot.layout.len();
-    let arenas = [("params", snapshot.params), ("m", snapshot.m), ("v", snapshot.v)];
-    let averages = snapshot.averages.iter().map(|average| (average.name, average.values));
-    for (name, arena) in arenas.into_iter().chain(averages) {
-        assert_eq!(arena.len(), len, "elements of the arena {name}");
-    }
-    for average in snapshot.averages {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let name = average.name;
-        assert!(!name.is_empty() && name.chars().all(allowed), "name of an average: {name:?}");
-    }
+fn check_arena(name: &str, arena: &[f32], layout: &ParamLayout) {
+    assert_eq!(arena.len(), layout.len(), "elements of the arena {name}");
+}
+
+pub(super) fn check_average(average: &Average<'_>, layout: &ParamLayout) {
+    let Average { name, values } = average;
+    check_arena(name, values, layout);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    assert!(!name.is_empty() && name.chars().all(allowed), "name of an average: {name:?}");
 }
 
 /// Refuses to begin what the disk cannot hold.
-fn check_space(
-    disk: &dyn Storage,
-    dir: &Path,
-    snapshot: &Snapshot<'_>,
-) -> Result<(), CheckpointError> {
-    let arenas = 3 + snapshot.averages.len();
-    let numbers = size_of::<f32>() * snapshot.layout.len() * arenas;
+fn check_space(disk: &dyn Storage, dir: &Path, head: &Head<'_>) -> Result<(), CheckpointError> {
+    let numbers = size_of::<f32>() * head.layout.len() * head.arenas;
     // Names and shapes, twice: in the files and in the manifest.
-    let names = 512 * snapshot.layout.iter().count() * arenas;
+    let names = 512 * head.layout.iter().count() * head.arenas;
     let needed = (numbers + names) as u64 / 5 * 6;
     let available = disk.available(dir).map_err(CheckpointError::io(dir))?;
     if available < needed {
@@ -135,32 +153,20 @@ fn check_space(
 fn write_all(
     disk: &dyn Storage,
     temporary: &Path,
-    snapshot: &Snapshot<'_>,
+    head: &Head<'_>,
+    write: impl FnOnce(&mut Writer<'_>) -> Result<(), CheckpointError>,
 ) -> Result<u64, CheckpointError> {
     if temporary.exists() {
         disk.remove_dir(temporary).map_err(CheckpointError::io(temporary))?;
     }
     disk.create_dir(temporary).map_err(CheckpointError::io(temporary))?;
     let mut writer = Writer { disk, dir: temporary, files: Vec::new(), tensors: Vec::new() };
-    let metadata = weight_metadata(snapshot);
-    let layout = snapshot.layout;
-    writer.tensor_file(MODEL_FILE, &metadata, &views(layout, "", snapshot.params))?;
-    for average in snapshot.averages {
-        let tensors = views(layout, "", average.values);
-        writer.tensor_file(&average_file(average.name), &metadata, &tensors)?;
-    }
-    let mut moments = views(layout, "m.", snapshot.m);
-    moments.extend(views(layout, "v.", snapshot.v));
-    writer.tensor_file(OPTIMIZER_FILE, &BTreeMap::new(), &moments)?;
-    let mut state = json(&snapshot.state);
-    state.push('\n');
-    writer.file(STATE_FILE, |out| out.write_all(state.as_bytes()))?;
-
+    write(&mut writer)?;
     let manifest = Manifest {
         format_version: FORMAT_VERSION,
         program_version: env!("CARGO_PKG_VERSION").into(),
-        step: snapshot.state.step,
-        config_hash: snapshot.config_hash.clone(),
+        step: head.step,
+        config_hash: head.config_hash.into(),
         files: std::mem::take(&mut writer.files),
         tensors: std::mem::take(&mut writer.tensors),
         digest: String::new(),
@@ -171,12 +177,25 @@ fn write_all(
     Ok(manifest.files.iter().map(|file| file.bytes).sum::<u64>() + bytes.len() as u64)
 }
 
+/// Writes the files of a checkpoint.
+fn write_files(writer: &mut Writer<'_>, snapshot: &Snapshot<'_>) -> Result<(), CheckpointError> {
+    let metadata = weight_metadata(snapshot.dis_config, snapshot.state.step);
+    let layout = snapshot.layout;
+    writer.tensor_file(MODEL_FILE, &metadata, &views(layout, "", snapshot.params))?;
+    for average in snapshot.averages {
+        writer.average(average, &metadata, layout)?;
+    }
+    let mut moments = views(layout, "m.", snapshot.m);
+    moments.extend(views(layout, "v.", snapshot.v));
+    writer.tensor_file(OPTIMIZER_FILE, &BTreeMap::new(), &moments)?;
+    let mut state = json(&snapshot.state);
+    state.push('\n');
+    writer.file(STATE_FILE, |out| out.write_all(state.as_bytes()))
+}
+
 /// What a weight file says about itself. The same for equal runs: no time, no machine, no attempt.
-fn weight_metadata(snapshot: &Snapshot<'_>) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (DIS_CONFIG.into(), json(snapshot.dis_config)),
-        ("step".into(), snapshot.state.step.to_string()),
-    ])
+pub fn weight_metadata(dis_config: &DisConfig, step: u64) -> BTreeMap<String, String> {
+    BTreeMap::from([(DIS_CONFIG.into(), json(dis_config)), (super::STEP.into(), step.to_string())])
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -192,8 +211,8 @@ fn views<'a>(layout: &'a ParamLayout, prefix: &str, arena: &'a [f32]) -> Vec<Ten
     layout.iter().map(view).collect()
 }
 
-/// Writes the files of one checkpoint and keeps their records.
-struct Writer<'a> {
+/// Writes the files of one step and keeps their records.
+pub(super) struct Writer<'a> {
     disk: &'a dyn Storage,
     dir: &'a Path,
     files: Vec<FileRecord>,
@@ -201,6 +220,17 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Writes the weight file of an average.
+    pub(super) fn average(
+        &mut self,
+        average: &Average<'_>,
+        metadata: &BTreeMap<String, String>,
+        layout: &ParamLayout,
+    ) -> Result<(), CheckpointError> {
+        let tensors = views(layout, "", average.values);
+        self.tensor_file(&average_file(average.name), metadata, &tensors)
+    }
+
     fn tensor_file(
         &mut self,
         name: &str,
@@ -281,15 +311,22 @@ fn commit(
     Ok(())
 }
 
+/// Removes what the folder of a step took the place of.
+pub(super) fn remove_replaced(
+    disk: &dyn Storage,
+    dir: &Path,
+    step: u64,
+) -> Result<(), CheckpointError> {
+    let replaced = dir.join(format!("{REPLACED}{}", step_dir(step)));
+    if !replaced.exists() {
+        return Ok(());
+    }
+    disk.remove_dir(&replaced).map_err(CheckpointError::io(&replaced))
+}
+
 /// Removes all but the newest `keep` up to `step`, and what took the place of others.
 fn remove_old(disk: &dyn Storage, dir: &Path, step: u64, keep: usize) -> Vec<CheckpointError> {
-    let mut errors = Vec::new();
-    let replaced = dir.join(format!("{REPLACED}{}", step_dir(step)));
-    if replaced.exists()
-        && let Err(error) = disk.remove_dir(&replaced)
-    {
-        errors.push(CheckpointError::io(&replaced)(error));
-    }
+    let mut errors: Vec<_> = remove_replaced(disk, dir, step).err().into_iter().collect();
     let found = list(dir).unwrap_or_else(|error| {
         errors.push(error);
         Vec::new()

@@ -16,7 +16,7 @@ pub(super) struct DeviceArenas<A: Activation, D: Driver> {
     pub(super) grads: DeviceBuffer<f32, D>,
     pub(super) m: DeviceBuffer<f32, D>,
     pub(super) v: DeviceBuffer<f32, D>,
-    pub(super) ema: DeviceBuffer<f32, D>,
+    pub(super) averages: Vec<DeviceBuffer<f32, D>>,
 }
 
 /// Images of one micro-batch and their gradients, `[micro, C, H, W]` each.
@@ -55,7 +55,7 @@ impl<A: Activation, D: Driver> DeviceArenas<A, D> {
             grads: device.zeros(state.params.len())?,
             m: put(&state.m)?,
             v: put(&state.v)?,
-            ema: put(&state.ema)?,
+            averages: state.averages.iter().map(|a| put(a)).collect::<Result<_, _>>()?,
         })
     }
 }

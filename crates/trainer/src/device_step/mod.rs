@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! images, positions, labels -> x_t and noise -> network -> loss and its gradient -> network backward
-//!                           (per micro-batch)  -> sum of squares -> clip, AdamW, average
+//!                           (per micro-batch)  -> sum of squares -> clip, AdamW, averages
 //! ```
 //!
 //! The parameters, moments and averages stay on the device, and what a step measures waits there in a
@@ -14,10 +14,11 @@ mod loss;
 
 use crate::draw;
 use crate::engine::Engine;
+use crate::feedback::Draw as LossDraw;
 use crate::step::{NonFinite, RunState, StepConfig, StepError, StepReport};
 use buffers::{DeviceArenas, Inputs, Records};
 use data::Batch;
-use diffusion::Objective;
+use diffusion::{LossTerms, Objective};
 use dis_model::{Activations, Dis, DisConfig, Input, ModelError, ParamLayout, Params};
 use loss::Loss;
 use philox::Purpose;
@@ -58,6 +59,7 @@ struct Waiting {
     samples_seen: u64,
     lr: f64,
     positions: Vec<u64>,
+    draw: LossDraw,
 }
 
 impl<A: Activation, D: Driver> DeviceStepper<A, D> {
@@ -92,14 +94,21 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
     }
 
     /// Asks for the gradient of one micro-batch to be added.
-    fn accumulate(&mut self, batch: &Batch, first: usize, row: usize) -> Result<(), ModelError> {
+    fn accumulate(
+        &mut self,
+        batch: &Batch,
+        draw: &LossDraw,
+        first: usize,
+        row: usize,
+    ) -> Result<(), ModelError> {
         let micro = self.config.micro_batch;
         let c = self.dis.config();
-        let positions = &batch.positions[first..first + micro];
-        let timesteps = self.objective.draw_timesteps(self.config.seed, positions);
+        let samples = first..first + micro;
+        let positions = &batch.positions[samples.clone()];
+        let timesteps = &draw.timesteps[samples.clone()];
         let images = &batch.images[first * c.image_len()..(first + micro) * c.image_len()];
-        self.corrupt(images, positions, &timesteps)?;
-        self.draw(&batch.labels[first..first + micro], positions);
+        self.corrupt(images, positions, timesteps)?;
+        self.draw(&batch.labels[samples.clone()], positions);
 
         let Inputs { x0, noise, x_t, grad_output } = &mut self.inputs;
         let network_times: Vec<f64> =
@@ -115,13 +124,15 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
         self.dis.forward(params, &input, &mut self.activations)?;
         let loss = Loss {
             objective: &self.objective,
-            timesteps: &timesteps,
+            timesteps,
+            weights: &draw.weights[samples.clone()],
             gradient_factor: 1.0 / batch.len() as f64,
+            channels: self.dis.config().channels,
             output: self.activations.output_view(),
             x0: x0.view(),
             noise: noise.view(),
         };
-        let terms = self.records.terms_of(row, first..first + micro);
+        let terms = self.records.terms_of(row, samples);
         loss.ask(self.dis.backend(), LossOutput { grad_output: grad_output.view_mut(), terms })?;
         let (output, grads) = (grad_output.view(), self.arenas.grads.view_mut());
         self.dis.backward(params, &input, &mut self.activations, output, grads, None)
@@ -138,7 +149,7 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
         device.upload(images, self.inputs.x0.view_mut())?;
         let levels: Vec<[f32; 2]> = timesteps
             .iter()
-            .map(|&t| self.objective.level(t))
+            .map(|&t| self.objective.input_level(t))
             .map(|level| [level.a as f32, level.s as f32])
             .collect();
         let purpose = Purpose::DiffusionNoise as u8;
@@ -159,8 +170,8 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
         }
     }
 
-    /// Asks for the update of parameters and average.
-    fn update(&mut self, row: usize, lr: f64, ema_decay: f64) -> Result<(), KernelError> {
+    /// Asks for the update of parameters and averages.
+    fn update(&mut self, row: usize, lr: f64, decays: &[f64]) -> Result<(), KernelError> {
         let device = self.dis.backend();
         let Records { sum_squares: sums, not_finite, skipped, .. } = &mut self.records;
         sum_squares(device, self.arenas.grads.view(), sums.view_mut().part(row..row + 1))?;
@@ -181,19 +192,22 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
             not_finite: Some(not_finite.view().part(row..row + 1)),
             skipped: skipped.view_mut().part(row..row + 1),
         };
-        let DeviceArenas { params, compute, grads, m, v, ema } = &mut self.arenas;
+        let DeviceArenas { params, compute, grads, m, v, averages } = &mut self.arenas;
+        let pairs = decays.iter().zip(averages);
+        let mut averages: Vec<Average<'_, f32, OnDevice<D>>> =
+            pairs.map(|(&decay, buffer)| Average { decay, values: buffer.view_mut() }).collect();
         let arenas = Arenas::<f32, A, OnDevice<D>> {
             params: params.view_mut(),
             grads: grads.view(),
             m: m.view_mut(),
             v: v.view_mut(),
-            averages: &mut [Average { decay: ema_decay, values: ema.view_mut() }],
+            averages: &mut averages,
             compute_copy: Some(compute.view_mut()),
         };
         step_clipped(device, &hyper, clip, arenas)
     }
 
-    fn ask(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), ModelError> {
+    fn ask(&mut self, batch: &Batch, lr: f64, decays: &[f64]) -> Result<(), ModelError> {
         let row = self.waiting.len();
         let device = self.dis.backend();
         if self.records.batch != batch.len() {
@@ -201,12 +215,13 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
         }
         device.fill_zero(self.arenas.grads.view_mut())?;
         device.fill_zero(self.records.not_finite.view_mut().part(row..row + 1))?;
+        let draw = self.state.feedback.draw(&self.objective, self.config.seed, &batch.positions);
         for first in (0..batch.len()).step_by(self.config.micro_batch) {
-            self.accumulate(batch, first, row)?;
+            self.accumulate(batch, &draw, first, row)?;
         }
         let (terms, flag) = self.records.terms_and_flag(row);
         device_diffusion::flag_not_finite(self.dis.backend(), terms, flag)?;
-        self.update(row, lr, ema_decay)?;
+        self.update(row, lr, decays)?;
         self.state.step += 1;
         self.state.samples_seen += batch.len() as u64;
         self.waiting.push(Waiting {
@@ -214,6 +229,7 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
             samples_seen: self.state.samples_seen,
             lr,
             positions: batch.positions.clone(),
+            draw,
         });
         Ok(())
     }
@@ -233,10 +249,18 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
         Ok(measured)
     }
 
-    /// The report of a step from its terms, `[batch, 2]`.
-    fn report(&self, waiting: &Waiting, terms: &[f64], sum_squares: f64) -> StepReport {
-        let samples = terms.chunks_exact(2).map(|term| self.objective.terms(term[0], term[1]));
-        let count = (terms.len() / 2) as f64;
+    /// The losses of a step from what the device measured, `[batch, 2]`.
+    fn loss_terms(&self, draw: &LossDraw, measured: &[f64]) -> Vec<LossTerms> {
+        let samples = measured.chunks_exact(2).zip(draw.timesteps.iter().zip(&draw.weights));
+        samples
+            .map(|(term, (&timestep, &weight))| {
+                self.objective.terms(timestep, weight, term[0], term[1])
+            })
+            .collect()
+    }
+
+    fn report(&self, waiting: &Waiting, terms: &[LossTerms], sum_squares: f64) -> StepReport {
+        let count = terms.len() as f64;
         let mut report = StepReport {
             step: waiting.step,
             samples_seen: waiting.samples_seen,
@@ -246,8 +270,8 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
             grad_norm: sum_squares.sqrt(),
             lr: waiting.lr,
         };
-        for sample in samples {
-            report.loss += sample.loss / count;
+        for (sample, log_variance) in terms.iter().zip(&waiting.draw.log_variances) {
+            report.loss += (sample.loss + log_variance) / count;
             report.mse += sample.mse / count;
             if let Some(vb) = sample.vb {
                 *report.vb.get_or_insert(0.0) += vb / count;
@@ -258,10 +282,11 @@ impl<A: Activation, D: Driver> DeviceStepper<A, D> {
 }
 
 impl<A: Activation, D: Driver> Engine for DeviceStepper<A, D> {
-    fn step(&mut self, batch: &Batch, lr: f64, ema_decay: f64) -> Result<(), StepError> {
+    fn step(&mut self, batch: &Batch, lr: f64, decays: &[f64]) -> Result<(), StepError> {
         let micro = self.config.micro_batch;
         assert!(batch.len().is_multiple_of(micro), "batch {} in parts of {micro}", batch.len());
-        Ok(self.ask(batch, lr, ema_decay)?)
+        assert_eq!(decays.len(), self.arenas.averages.len(), "one decay an average");
+        Ok(self.ask(batch, lr, decays)?)
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>, StepError> {
@@ -272,31 +297,29 @@ impl<A: Activation, D: Driver> Engine for DeviceStepper<A, D> {
         let of_step = 2 * self.records.batch;
         let mut reports = Vec::with_capacity(self.waiting.len());
         for (row, waiting) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
-            let terms = &measured.terms[row * of_step..][..of_step];
-            let report = self.report(&waiting, terms, measured.sum_squares[row]);
+            let numbers = &measured.terms[row * of_step..][..of_step];
+            let terms = self.loss_terms(&waiting.draw, numbers);
+            let report = self.report(&waiting, &terms, measured.sum_squares[row]);
             if measured.skipped[row] != 0 {
-                return Err(Box::new(non_finite(&report, &waiting, terms)).into());
+                return Err(Box::new(non_finite(&report, &waiting, numbers)).into());
             }
+            self.state.feedback.learn(&self.objective, waiting.step, &waiting.draw, &terms);
             reports.push(report);
         }
         Ok(reports)
     }
 
     fn reports_at_once(&self) -> bool {
-        self.waiting.len() == MOST_WAITING
+        // What the losses teach must be known before the next step is drawn.
+        self.state.feedback.is_active() || self.waiting.len() == MOST_WAITING
     }
 
     fn state(&mut self) -> Result<&RunState, StepError> {
         let device = self.dis.backend();
-        let DeviceArenas { params, m, v, ema, .. } = &self.arenas;
+        let DeviceArenas { params, m, v, averages, .. } = &self.arenas;
         let state = &mut self.state;
-        let pairs = [
-            (params, &mut state.params),
-            (m, &mut state.m),
-            (v, &mut state.v),
-            (ema, &mut state.ema),
-        ];
-        for (from, to) in pairs {
+        let pairs = [(params, &mut state.params), (m, &mut state.m), (v, &mut state.v)];
+        for (from, to) in pairs.into_iter().chain(averages.iter().zip(&mut state.averages)) {
             device.download(from.view(), to).map_err(ModelError::from)?;
         }
         Ok(state)

@@ -5,12 +5,13 @@ use super::{Experiment, flatten};
 use std::fmt;
 
 /// Keys whose change leaves the meaning of the steps made so far alone.
-const MAY_CHANGE: [&str; 10] = [
+const MAY_CHANGE: [&str; 11] = [
     "train.steps",
     "train.recompute",
     "train.log_every",
     "train.sample_every",
     "train.checkpoint_every",
+    "train.ema_snapshot_every",
     "train.keep_checkpoints",
     "data.path",
     "data.workers",

@@ -128,12 +128,18 @@ fn read_value(text: &str) -> Value {
 /// Keys that give way when another is set, unless they are set themselves.
 ///
 /// The last item is whether the other key must really change for that.
-const GIVE_WAY: [(&str, &[&str], bool); 5] = [
+const GIVE_WAY: [(&str, &[&str], bool); 7] = [
     ("model.preset", &["model.hidden_size", "model.depth"], false),
     ("model.hidden_size", &["model.preset"], false),
     ("model.depth", &["model.preset"], false),
     ("data.kind", &["data.path", "data.count"], true),
-    ("train.lr_schedule", &["train.tail_fraction"], true),
+    ("train.lr_schedule", &["train.tail_fraction", "train.decay_after"], true),
+    (
+        "diffusion.objective",
+        &["diffusion.path", "diffusion.time_scale", "diffusion.sigma_data"],
+        true,
+    ),
+    ("sample.sampler", &["sample.spacing", "sample.churn", "sample.diffusion_form"], true),
 ];
 
 fn apply(leaves: &mut Vec<Leaf>, overrides: Vec<Leaf>) {

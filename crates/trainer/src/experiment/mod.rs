@@ -1,11 +1,13 @@
 //! One TOML file is one experiment.
 //!
-//! Every key that changes a number stands in every file; unknown keys are refused with a suggestion;
+//! Every key that changes a number stands in every file, but for switches of what the official
+//! network lacks, which are off without their key; unknown keys are refused with a suggestion;
 //! ranges and what belongs together are checked before anything is allocated, and all problems are
 //! reported at once, each with its file and line. `--set a.b=v` overrides any key.
 
 mod compare;
 mod load;
+mod numbers;
 mod problem;
 mod schema;
 mod sections;
@@ -13,10 +15,11 @@ mod validate;
 
 pub use compare::{KeyChange, may_change};
 pub use dis_model::init::DeltaBiasInit;
+pub use numbers::Numbers;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, SampleSection,
-    TrainSection,
+    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName,
+    SampleSection, TrainSection,
 };
 
 use diffusion::Guidance;
@@ -54,7 +57,9 @@ impl Experiment {
     /// A set value is read as TOML and, where that fails, as a string. A table is merged key by key.
     /// Where two forms exclude each other, setting one removes the other from the file:
     /// `model.preset` and `model.hidden_size`/`model.depth`; a new `data.kind` removes `data.path`
-    /// and `data.count`; a new `train.lr_schedule` removes `train.tail_fraction`.
+    /// and `data.count`; a new `train.lr_schedule` removes `train.tail_fraction` and
+    /// `train.decay_after`; a new `diffusion.objective` removes `diffusion.path`, `time_scale` and
+    /// `sigma_data`; a new `sample.sampler` removes `sample.spacing`, `churn` and `diffusion_form`.
     ///
     /// # Errors
     /// [`ConfigError`] names the file, every key that is unknown, missing, of the wrong type or out
@@ -115,11 +120,12 @@ impl Experiment {
             depth,
             d_state: self.model.d_state,
             d_conv: self.model.d_conv,
-            learned_variance: self.diffusion.objective.learns_variance(),
+            learned_variance: self.diffusion.kind().learns_variance(),
             skip: self.model.skip,
             conditioning: self.model.conditioning,
             final_adaln: self.model.final_adaln,
             direction_sum: self.model.direction_sum,
+            normalize_ssm_inputs: self.model.normalize_ssm_inputs.unwrap_or(false),
             norm_eps: self.model.norm_eps,
             final_eps: self.model.final_eps,
         }

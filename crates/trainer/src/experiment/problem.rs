@@ -94,6 +94,16 @@ pub enum Problem {
         /// What would do.
         expected: String,
     },
+    /// Values that do not go together.
+    #[error("{location}: {what}; {help}")]
+    Combination {
+        /// File and line, or the `--set` argument, of one of them.
+        location: String,
+        /// The values.
+        what: String,
+        /// Why not, and the nearest that do.
+        help: String,
+    },
 }
 
 fn did_you_mean(suggestions: &[String]) -> String {

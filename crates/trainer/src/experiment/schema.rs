@@ -2,13 +2,17 @@
 //!
 //! All of it is read off one complete experiment, so a new field is known here at once.
 
+use super::numbers::Numbers;
 use super::problem::Problem;
 use super::sections::{
-    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, SampleSection,
-    TrainSection,
+    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName,
+    SampleSection, TrainSection,
 };
 use super::{Experiment, Leaf};
-use diffusion::{Guidance, GuidanceChannels, NoiseScheduleKind, ObjectiveKind, SamplerKind};
+use diffusion::{
+    DiffusionForm, FlowPath, Guidance, GuidanceChannels, GuidanceSchedule, NoiseScheduleKind,
+    SamplerKind, Spacing, TimestepDensity, Weighting,
+};
 use dis_model::init::DeltaBiasInit;
 use dis_model::{Conditioning, DisPreset, Recompute, Skip};
 use serde::Deserialize;
@@ -31,9 +35,42 @@ impl Schema {
         let template = complete().to_table();
         let mut least = complete();
         least.data = DataSection { path: None, count: None, workers: None, ..least.data };
-        least.model = ModelSection { preset: None, hidden_size: None, depth: None, ..least.model };
-        least.train =
-            TrainSection { micro_batch: None, recompute: None, tail_fraction: None, ..least.train };
+        least.model = ModelSection {
+            preset: None,
+            hidden_size: None,
+            depth: None,
+            normalize_ssm_inputs: None,
+            ..least.model
+        };
+        least.train = TrainSection {
+            micro_batch: None,
+            recompute: None,
+            tail_fraction: None,
+            decay_after: None,
+            ema_power: None,
+            ema_snapshot_every: None,
+            ..least.train
+        };
+        least.diffusion = DiffusionSection {
+            zero_terminal_snr: None,
+            path: None,
+            time_scale: None,
+            sigma_data: None,
+            timestep_density: None,
+            loss_weighting: None,
+            cosine_direction: None,
+            log_variance_lr: None,
+            ..least.diffusion
+        };
+        least.sample = SampleSection {
+            spacing: None,
+            churn: None,
+            diffusion_form: None,
+            weak_model: None,
+            ..least.sample
+        };
+        let Guidance { guidance_scale, channels, .. } = least.guidance;
+        least.guidance = Guidance::new(guidance_scale, channels);
         Self { keys: paths(&template), required: paths(&least.to_table()), template }
     }
 
@@ -94,7 +131,11 @@ impl Schema {
             (Value::Integer(_), _) => "a whole number, 0 or more",
             (Value::Float(_), _) => "a number",
             (Value::Boolean(_), _) => "true or false",
-            (Value::String(_), Value::String(_)) if !reason.is_empty() => reason,
+            (Value::Array(_), _) if leaf.key == "guidance.interval" => {
+                "a list of two numbers: [0.2, 3.0]"
+            }
+            (Value::Array(_), _) => "a number, or a list of numbers: [0.1, 0.2]",
+            (Value::String(_), Value::String(_)) if !reason.is_empty() => reason.trim_end(),
             _ => "a string in quotes",
         };
         Some(Problem::Value {
@@ -194,6 +235,7 @@ fn complete() -> Experiment {
             final_adaln: false,
             delta_bias_init: DeltaBiasInit::Official,
             direction_sum: 1.0,
+            normalize_ssm_inputs: Some(false),
             drop_path: 1.0,
             label_dropout: 1.0,
             zero_head: false,
@@ -202,20 +244,42 @@ fn complete() -> Experiment {
             norm_eps: 1.0,
             final_eps: 1.0,
         },
-        diffusion: DiffusionSection {
-            timesteps: 1,
-            noise_schedule: NoiseScheduleKind::Linear,
-            objective: ObjectiveKind::V,
-        },
+        diffusion: complete_diffusion(),
         train: complete_train(),
         sample: SampleSection {
             sampler: SamplerKind::Ddpm,
             steps: 1,
+            spacing: Some(Spacing::Uniform),
             eta: 1.0,
+            churn: Some(1.0),
+            diffusion_form: Some(DiffusionForm::Sigma),
             clip_x0: false,
             count: 1,
+            weak_model: Some(PathBuf::from("run")),
         },
-        guidance: Guidance { guidance_scale: 1.0, channels: GuidanceChannels::All },
+        guidance: Guidance {
+            guidance_scale: 1.0,
+            channels: GuidanceChannels::All,
+            interval: Some([1.0, 2.0]),
+            rescale: Some(1.0),
+            schedule: Some(GuidanceSchedule::Constant),
+        },
+    }
+}
+
+fn complete_diffusion() -> DiffusionSection {
+    DiffusionSection {
+        timesteps: 1,
+        noise_schedule: NoiseScheduleKind::Linear,
+        zero_terminal_snr: Some(false),
+        objective: ObjectiveName::V,
+        path: Some(FlowPath::Linear),
+        time_scale: Some(1.0),
+        sigma_data: Some(1.0),
+        timestep_density: Some(TimestepDensity::Uniform),
+        loss_weighting: Some(Weighting::None),
+        cosine_direction: Some(1.0),
+        log_variance_lr: Some(1.0),
     }
 }
 
@@ -230,13 +294,16 @@ fn complete_train() -> TrainSection {
         warmup_steps: 1,
         lr_schedule: LrScheduleKind::Cosine,
         tail_fraction: Some(1.0),
+        decay_after: Some(1),
         beta1: 1.0,
         beta2: 1.0,
         adam_eps: 1.0,
         weight_decay: 1.0,
         grad_clip: 1.0,
-        ema_decay: 1.0,
+        ema_decay: Numbers::from([1.0, 2.0]),
         ema_warmup: false,
+        ema_power: Some(Numbers::from([1.0, 2.0])),
+        ema_snapshot_every: Some(1),
         log_every: 1,
         sample_every: 1,
         checkpoint_every: 1,

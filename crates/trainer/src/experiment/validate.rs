@@ -2,9 +2,10 @@
 
 use super::Experiment;
 use super::problem::Problem;
-use super::sections::{DataKind, LrScheduleKind};
+use super::sections::{DataKind, LrScheduleKind, ObjectiveName};
+use crate::ema::power;
 use crate::lr_schedule::tail_steps;
-use diffusion::NoiseSchedule;
+use diffusion::{DiffusionError, NoiseSchedule, SamplerKind, Weighting};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -13,15 +14,26 @@ use std::ops::RangeInclusive;
 pub(super) struct Violation {
     /// The key in full.
     pub(super) key: &'static str,
-    got: String,
-    expected: String,
+    refusal: Refusal,
+}
+
+/// Why.
+#[derive(Clone, Debug)]
+enum Refusal {
+    Value { got: String, expected: String },
+    Combination { what: String, help: String },
 }
 
 impl Violation {
     /// Says where the value stands.
     pub(super) fn at(self, location: String) -> Problem {
-        let Self { key, got, expected } = self;
-        Problem::Value { location, key: key.into(), got, expected }
+        let Self { key, refusal } = self;
+        match refusal {
+            Refusal::Value { got, expected } => {
+                Problem::Value { location, key: key.into(), got, expected }
+            }
+            Refusal::Combination { what, help } => Problem::Combination { location, what, help },
+        }
     }
 }
 
@@ -37,7 +49,23 @@ impl Checks {
         expected: impl Into<String>,
     ) {
         if !holds {
-            self.0.push(Violation { key, got: got.to_string(), expected: expected.into() });
+            let (got, expected) = (got.to_string(), expected.into());
+            self.0.push(Violation { key, refusal: Refusal::Value { got, expected } });
+        }
+    }
+
+    /// What the crate of the objectives and samplers refuses, at one of the keys it is about.
+    fn refused(&mut self, key: &'static str, error: &DiffusionError) {
+        let text = error.to_string();
+        let (what, help) = text.split_once("\nhelp: ").unwrap_or((&text, "choose another value"));
+        let refusal = Refusal::Combination { what: what.into(), help: help.into() };
+        self.0.push(Violation { key, refusal });
+    }
+
+    /// A key of an option that is not chosen.
+    fn belongs<T: Display>(&mut self, holds: bool, key: &'static str, value: Option<T>, to: &str) {
+        if let Some(value) = value {
+            self.that(holds, key, value, format!("no such key: it is for {to}"));
         }
     }
 
@@ -58,6 +86,22 @@ impl Checks {
 
     fn not_negative(&mut self, key: &'static str, value: f64) {
         self.that(value >= 0.0 && value.is_finite(), key, value, "0 or a positive number");
+    }
+
+    /// A list with at least one number, each of which holds, and none twice.
+    fn list(
+        &mut self,
+        key: &'static str,
+        values: &[f64],
+        holds: impl Fn(&f64) -> bool,
+        expected: &str,
+    ) {
+        self.that(!values.is_empty(), key, "[]", "a number, or a list of numbers");
+        for (i, value) in values.iter().enumerate() {
+            self.that(holds(value), key, value, expected);
+            let is_new = !values[..i].contains(value);
+            self.that(is_new, key, format!("{value} twice"), "different numbers");
+        }
     }
 
     /// A key that must be there when `needed` and must not be there otherwise.
@@ -86,6 +130,7 @@ impl Experiment {
         self.check_diffusion(&mut checks);
         self.check_steps(&mut checks);
         self.check_optimiser(&mut checks);
+        self.check_averages(&mut checks);
         self.check_sampling(&mut checks);
         checks.0
     }
@@ -195,15 +240,64 @@ impl Experiment {
     fn check_diffusion(&self, checks: &mut Checks) {
         let diffusion = &self.diffusion;
         let schedule = NoiseSchedule::new(diffusion.noise_schedule, diffusion.timesteps);
-        if let Err(error) = schedule {
-            let expected = match &error {
-                diffusion::DiffusionError::TimestepCount { least, most, .. } => {
+        if let Err(error) = &schedule {
+            let expected = match error {
+                DiffusionError::TimestepCount { least, most, .. } => {
                     format!("{least} to {most} with this noise schedule")
                 }
                 other => format!("another number: {other}"),
             };
             checks.that(false, "diffusion.timesteps", diffusion.timesteps, expected);
         }
+        self.check_objective_keys(checks);
+        // What the numbers allow, the crate of the objectives judges.
+        if schedule.is_ok()
+            && let Err(error) = diffusion.objective()
+        {
+            let options = [
+                (diffusion.timestep_density.is_some(), "diffusion.timestep_density"),
+                (diffusion.loss_weighting.is_some(), "diffusion.loss_weighting"),
+                (diffusion.cosine_direction.is_some(), "diffusion.cosine_direction"),
+                (diffusion.zero_terminal_snr.is_some(), "diffusion.zero_terminal_snr"),
+            ];
+            let key = options.iter().find(|(is_set, _)| *is_set);
+            checks.refused(key.map_or("diffusion.objective", |(_, key)| key), &error);
+        }
+    }
+
+    /// Keys of objectives that are not chosen, and their ranges.
+    fn check_objective_keys(&self, checks: &mut Checks) {
+        let diffusion = &self.diffusion;
+        let is = |name| diffusion.objective == name;
+        let (is_flow, flow) = (is(ObjectiveName::Flow), "diffusion.objective \"flow\"");
+        let path = diffusion.path.map(|path| format!("{:?}", path.name()));
+        checks.belongs(is_flow, "diffusion.path", path, flow);
+        let learned = diffusion.loss_weighting == Some(Weighting::Learned);
+        for (holds, key, value, to) in [
+            (is_flow, "diffusion.time_scale", diffusion.time_scale, flow),
+            (
+                is(ObjectiveName::Edm),
+                "diffusion.sigma_data",
+                diffusion.sigma_data,
+                "diffusion.objective \"edm\"",
+            ),
+            (
+                learned,
+                "diffusion.log_variance_lr",
+                diffusion.log_variance_lr,
+                "diffusion.loss_weighting \"learned\"",
+            ),
+        ] {
+            checks.belongs(holds, key, value, to);
+            if let Some(value) = value.filter(|_| holds) {
+                checks.positive(key, value);
+            }
+        }
+        let discrete = "objectives of a noise schedule, such as \"v\"";
+        let (holds, zero) = (diffusion.kind().is_discrete(), diffusion.zero_terminal_snr);
+        checks.belongs(holds, "diffusion.zero_terminal_snr", zero, discrete);
+        checks
+            .not_negative("diffusion.cosine_direction", diffusion.cosine_direction.unwrap_or(0.0));
     }
 
     fn check_steps(&self, checks: &mut Checks) {
@@ -221,9 +315,15 @@ impl Experiment {
         let fraction = train.tail_fraction.unwrap_or(0.0);
         let is_share = (0.0..=1.0).contains(&fraction);
         checks.that(is_share, "train.tail_fraction", fraction, "0 to 1");
+        let is_root = train.lr_schedule == LrScheduleKind::InverseSqrt;
+        let what = "the steps before train.lr_schedule \"inverse_sqrt\" falls";
+        checks.present(is_root, "train.decay_after", train.decay_after, what);
+        if let Some(decay_after) = train.decay_after {
+            checks.whole("train.decay_after", decay_after, 1..=i64::MAX as u64);
+        }
         let last = match train.lr_schedule {
             LrScheduleKind::Cosine => train.steps.saturating_sub(1),
-            LrScheduleKind::Constant => train.steps,
+            LrScheduleKind::Constant | LrScheduleKind::InverseSqrt => train.steps,
             LrScheduleKind::LinearTail if is_share => {
                 train.steps - tail_steps(train.steps, fraction)
             }
@@ -255,21 +355,75 @@ impl Experiment {
         checks.not_negative("train.weight_decay", train.weight_decay);
         let clips = train.grad_clip > 0.0;
         checks.that(clips, "train.grad_clip", train.grad_clip, "a positive number, or inf");
-        checks.rate("train.ema_decay", train.ema_decay);
+    }
+
+    fn check_averages(&self, checks: &mut Checks) {
+        let train = &self.train;
+        let is_rate = |decay: &f64| (0.0..1.0).contains(decay);
+        checks.list("train.ema_decay", &train.ema_decay, is_rate, "0 or more and below 1");
+        if let Some(widths) = &train.ema_power {
+            let is_width = |width: &f64| power::WIDTHS.contains(width);
+            checks.list("train.ema_power", widths, is_width, power::WIDTHS_EXPECTED);
+        }
+        if let Some(every) = train.ema_snapshot_every {
+            checks.whole("train.ema_snapshot_every", every, 1..=i64::MAX as u64);
+            let expected = "no such key without train.ema_power, whose averages snapshots keep";
+            checks.that(train.ema_power.is_some(), "train.ema_snapshot_every", every, expected);
+        }
     }
 
     fn check_sampling(&self, checks: &mut Checks) {
         let sample = &self.sample;
         let (steps, timesteps) = (sample.steps, self.diffusion.timesteps);
-        let expected = format!("1 to diffusion.timesteps {timesteps}");
-        checks.that((1..=timesteps).contains(&steps), "sample.steps", steps, expected);
+        if self.diffusion.kind().is_discrete() {
+            let expected = format!("1 to diffusion.timesteps {timesteps}");
+            checks.that((1..=timesteps).contains(&steps), "sample.steps", steps, expected);
+        } else {
+            checks.whole("sample.steps", steps, 1..=100_000);
+        }
         let is_share = (0.0..=1.0).contains(&sample.eta);
         checks.that(is_share, "sample.eta", sample.eta, "0 (deterministic) to 1");
+        checks.not_negative("sample.churn", sample.churn.unwrap_or(0.0));
+        let heun = "sample.sampler \"heun\"";
+        checks.belongs(sample.sampler == SamplerKind::Heun, "sample.churn", sample.churn, heun);
+        let form = sample.diffusion_form.map(|form| format!("{:?}", form.name()));
+        let takes_form =
+            matches!(sample.sampler, SamplerKind::EulerMaruyama | SamplerKind::HeunSde);
+        let stochastic = "sample.sampler \"euler_maruyama\" or \"heun_sde\"";
+        checks.belongs(takes_form, "sample.diffusion_form", form, stochastic);
         checks.whole("sample.count", sample.count, 1..=4096);
+        // What is left is for the crate of the samplers to judge, once its numbers are numbers.
+        if checks.0.is_empty()
+            && let (Ok(process), Ok(plan)) = (self.diffusion.process(), sample.plan())
+            && let Err(error) = plan.evaluations(self.diffusion.kind(), &process)
+        {
+            checks.refused("sample.sampler", &error);
+        }
 
         let (key, factor) = ("guidance.guidance_scale", self.guidance.guidance_scale);
         checks.that(factor.is_finite(), key, factor, "a finite number, 1 for none");
-        if self.guidance.is_active() && factor.is_finite() {
+        if let Some([least, most]) = self.guidance.interval {
+            let expected = "noise per data, the least before the most, such as [0.2, 3.0]";
+            let holds = least >= 0.0 && most > least;
+            checks.that(holds, "guidance.interval", format!("[{least}, {most}]"), expected);
+        }
+        let rescale = self.guidance.rescale.unwrap_or(0.0);
+        let is_share = (0.0..=1.0).contains(&rescale);
+        checks.that(is_share, "guidance.rescale", rescale, "0 (none) to 1");
+        if !self.guidance.is_active() {
+            let to = "a guidance.guidance_scale other than 1";
+            let interval = self.guidance.interval.map(|interval| format!("{interval:?}"));
+            checks.belongs(false, "guidance.interval", interval, to);
+            checks.belongs(false, "guidance.rescale", self.guidance.rescale, to);
+            let schedule = self.guidance.schedule.map(|schedule| format!("{schedule:?}"));
+            checks.belongs(false, "guidance.schedule", schedule, to);
+        }
+        let weak = sample.weak_model.as_ref().map(|path| path.display());
+        if let (Some(weak), false) = (weak, self.guidance.is_active()) {
+            let expected = "no such key: guidance.guidance_scale is 1 and guides nothing";
+            checks.that(false, "sample.weak_model", weak, expected);
+        }
+        if self.guidance.is_active() && factor.is_finite() && sample.weak_model.is_none() {
             let expected = "1 (none), as model.num_classes is 0 and there is nothing to guide by";
             checks.that(self.model.num_classes > 0, key, factor, expected);
             let expected =

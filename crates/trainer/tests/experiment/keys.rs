@@ -100,7 +100,7 @@ fn wrong_types_name_the_line_the_value_and_what_would_do() {
         (
             "sampler = \"ddim\"",
             "sampler = \"plms\"",
-            "sample.sampler is \"plms\", expected \"ddpm\" or \"ddim\"",
+            "sample.sampler is \"plms\", expected one of \"ddpm\", \"ddim\"",
         ),
         (
             "[guidance]",
@@ -114,6 +114,24 @@ fn wrong_types_name_the_line_the_value_and_what_would_do() {
         let line = line_of(&text, to.split('\n').nth(1).unwrap_or(to));
         let expected = format!("x.toml:{line}: {expected}");
         assert!(message.contains(&expected), "{message}\nexpected {expected}");
+    }
+    for key in ["ema_decay", "ema_power"] {
+        for value in ["\"x\"", "true", "[0.9, \"x\"]", "[[0.9]]"] {
+            assert_set_fails(
+                &[&format!("train.{key}={value}")],
+                &format!(
+                    "--set train.{key}={value}: train.{key} is {value}, expected a number, or a \
+                     list of numbers: [0.1, 0.2]"
+                ),
+            );
+        }
+    }
+    let whole = "expected a whole number, 0 or more";
+    for key in ["ema_snapshot_every", "decay_after"] {
+        assert_set_fails(
+            &[&format!("train.{key}=0.5")],
+            &format!("--set train.{key}=0.5: train.{key} is 0.5, {whole}"),
+        );
     }
     assert_set_fails(
         &["train.steps=many"],
@@ -171,7 +189,8 @@ fn typos(key: &str) -> Vec<String> {
 
 #[test]
 fn slips_of_the_hand_are_refused_and_nearly_all_are_understood() {
-    let experiment = set(&["train.micro_batch=8", "data.workers=1"]);
+    let experiment =
+        set(&["train.micro_batch=8", "data.workers=1", "model.normalize_ssm_inputs=false"]);
     let table: toml::Table = experiment.to_toml().parse().unwrap();
     let mut keys = vec!["name".to_owned(), "seed".to_owned()];
     for (section, inner) in &table {

@@ -31,6 +31,32 @@ const REFUSED: &[(&str, &str)] = &[
     ("data.path=x", "data.path is x, expected no such key: it is for data that lie in files"),
     ("data.workers=1000", "data.workers is 1000, expected 0 to 256"),
     ("diffusion.timesteps=20", "diffusion.timesteps is 20, expected 21 to 1000000"),
+    ("diffusion.path=gvp", "diffusion.path is \"gvp\", expected no such key: it is for"),
+    ("diffusion.time_scale=1", "diffusion.time_scale is 1, expected no such key: it is for"),
+    ("diffusion.sigma_data=0.5", "diffusion.sigma_data is 0.5, expected no such key: it is for"),
+    (
+        "diffusion.log_variance_lr=0.1",
+        "diffusion.log_variance_lr is 0.1, expected no such key: it is for",
+    ),
+    ("diffusion.cosine_direction=-1", "diffusion.cosine_direction is -1, expected 0 or a positive"),
+    (
+        "sample.churn=5",
+        "sample.churn is 5, expected no such key: it is for sample.sampler \"heun\"",
+    ),
+    ("sample.diffusion_form=sbdm", "sample.diffusion_form is \"sbdm\", expected no such key"),
+    ("sample.diffusion_form=constant", "sample.diffusion_form is \"constant\", expected one of"),
+    ("sample.churn=-1", "sample.churn is -1, expected 0 or a positive number"),
+    ("guidance.interval=[2, 1]", "guidance.interval is [2, 1], expected noise per data, the least"),
+    ("guidance.interval=3", "guidance.interval is 3, expected a list of two numbers"),
+    ("guidance.rescale=2", "guidance.rescale is 2, expected 0 (none) to 1"),
+    (
+        "diffusion.timestep_density=loss",
+        "diffusion.timestep_density is \"loss\", expected \"uniform\", \"logit_normal(0, 1)\"",
+    ),
+    ("diffusion.loss_weighting=min_snr", "diffusion.loss_weighting is \"min_snr\", expected"),
+    ("sample.spacing=even", "sample.spacing is \"even\", expected \"uniform\", \"quadratic\""),
+    ("sample.sampler=dpm", "sample.sampler is \"dpm\", expected one of \"ddpm\", \"ddim\""),
+    ("sample.weak_model=3", "sample.weak_model is 3, expected a string in quotes"),
     ("train.steps=0", "train.steps is 0, expected 1 to 1000000000"),
     ("train.batch_size=0", "train.batch_size is 0, expected 1 to 1048576"),
     ("train.micro_batch=5", "train.micro_batch is 5, expected a divisor of train.batch_size 32"),
@@ -47,6 +73,27 @@ const REFUSED: &[(&str, &str)] = &[
     ("train.weight_decay=-1", "train.weight_decay is -1, expected 0 or a positive number"),
     ("train.grad_clip=0", "train.grad_clip is 0, expected a positive number, or inf"),
     ("train.ema_decay=1", "train.ema_decay is 1, expected 0 or more and below 1"),
+    ("train.ema_decay=[0.9, 1.5]", "train.ema_decay is 1.5, expected 0 or more and below 1"),
+    ("train.ema_decay=[]", "train.ema_decay is [], expected a number, or a list of numbers"),
+    (
+        "train.ema_decay=[0.9, 0.99, 0.90]",
+        "train.ema_decay is 0.9 twice, expected different numbers",
+    ),
+    (
+        "train.ema_power=0",
+        "train.ema_power is 0, expected 0.0001 to 0.28: it is a share of the run",
+    ),
+    ("train.ema_power=[0.05, 0.29]", "train.ema_power is 0.29, expected 0.0001 to 0.28"),
+    ("train.ema_power=nan", "train.ema_power is NaN, expected 0.0001 to 0.28"),
+    ("train.ema_power=[]", "train.ema_power is [], expected a number, or a list of numbers"),
+    ("train.ema_power=[0.1, 0.1]", "train.ema_power is 0.1 twice, expected different numbers"),
+    ("train.ema_snapshot_every=0", "train.ema_snapshot_every is 0, expected 1 to"),
+    ("train.ema_snapshot_every=5", "expected no such key without train.ema_power"),
+    ("train.decay_after=5", "train.decay_after is 5, expected no such key: it is the steps before"),
+    (
+        "train.lr_schedule=inverse_sqrt",
+        "train.decay_after is missing, expected the steps before train.lr_schedule",
+    ),
     ("train.log_every=0", "train.log_every is 0, expected 1 to"),
     ("train.checkpoint_every=0", "train.checkpoint_every is 0, expected 1 to"),
     ("train.keep_checkpoints=1", "train.keep_checkpoints is 1, expected 2 or more"),
@@ -119,4 +166,53 @@ fn data_sets_bring_their_own_rules() {
         &["data.kind=image_folder"],
         "x.toml: data.path is missing, expected the folder of data.kind \"image_folder\"",
     );
+}
+
+/// What the parts allow and the whole does not, with the nearest that does.
+#[test]
+fn impossible_combinations_are_refused() {
+    let flow = "diffusion.objective=flow";
+    for (sets, expected) in [
+        (
+            &["diffusion.zero_terminal_snr=true", "diffusion.objective=eps"][..],
+            "there is nothing but noise at its end; predict \"v\" or \"x0\"",
+        ),
+        (
+            &[flow, "diffusion.timestep_density=loss_aware"],
+            "the nearest for continuous time is \"logit_normal(0, 1)\"",
+        ),
+        (
+            &["diffusion.objective=eps_hybrid", "diffusion.loss_weighting=learned"],
+            "use objective \"eps\", or \"min_snr(5)\"",
+        ),
+        (
+            &["diffusion.objective=eps", "diffusion.cosine_direction=1"],
+            "it is for \"v\" and \"flow\"",
+        ),
+        (
+            &[flow, "diffusion.zero_terminal_snr=true"],
+            "no such key: it is for objectives of a noise",
+        ),
+        (
+            &["guidance.guidance_scale=1", "sample.weak_model=runs/x"],
+            "guidance.guidance_scale is 1 and guides nothing",
+        ),
+    ] {
+        let message = parse(&quickstart(), sets).unwrap_err().to_string();
+        assert!(message.contains(expected), "{sets:?}: {message}");
+    }
+    // A weaker network guides an unconditional one too.
+    set(&["model.num_classes=0", "sample.weak_model=runs/x"]);
+    let flow = set(&[flow, "diffusion.path=gvp", "sample.sampler=heun", "sample.steps=2000"]);
+    assert_eq!(flow.diffusion.kind(), diffusion::ObjectiveKind::Flow(diffusion::FlowPath::Gvp));
+}
+
+#[test]
+fn every_sampler_has_a_place_on_every_objective() {
+    for objective in ["eps_hybrid", "eps", "x0", "v", "flow", "edm"] {
+        for sampler in diffusion::SamplerKind::ALL {
+            let sampler = format!("sample.sampler={}", sampler.name());
+            set(&[&format!("diffusion.objective={objective}"), &sampler]);
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! `--set`, resolved experiments, and how two differ.
 
 use super::{assert_message, assert_set_fails, parse, set};
-use diffusion::{GuidanceChannels, ObjectiveKind, SamplerKind};
+use diffusion::{GuidanceChannels, SamplerKind};
 use dis_model::DisPreset;
 use dis_model::init::{DeltaBiasInit, InitOptions};
 use std::path::PathBuf;
-use trainer::{DataKind, Experiment, LrScheduleKind, may_change};
+use trainer::{DataKind, Experiment, LrScheduleKind, ObjectiveName, may_change};
 
 #[test]
 fn sets_override_any_kind_of_value() {
@@ -37,6 +37,25 @@ fn sets_override_any_kind_of_value() {
 }
 
 #[test]
+fn norms_of_scan_inputs_are_off_without_their_key() {
+    let (absent, on) = (set(&[]), set(&["model.normalize_ssm_inputs=true"]));
+    assert_eq!(absent.model.normalize_ssm_inputs, None);
+    assert!(!absent.to_toml().contains("normalize_ssm_inputs"));
+    assert!(!absent.dis_config().normalize_ssm_inputs);
+    assert!(on.dis_config().normalize_ssm_inputs);
+    assert!(!set(&["model.normalize_ssm_inputs=false"]).dis_config().normalize_ssm_inputs);
+    let back = parse(&on.to_toml(), &[]).unwrap();
+    assert_eq!(back, on);
+    // Another function of the same weights: another run.
+    assert_ne!(absent.identity(), on.identity());
+    assert!(!may_change("model.normalize_ssm_inputs"));
+    assert_set_fails(
+        &["model.normalize_ssm_inputs=1"],
+        "--set model.normalize_ssm_inputs=1: model.normalize_ssm_inputs is 1, expected true or false",
+    );
+}
+
+#[test]
 fn setting_one_of_two_forms_removes_the_other() {
     let run = set(&["model.preset=B"]);
     assert_eq!(run.model.preset, Some(DisPreset::B));
@@ -63,6 +82,27 @@ fn setting_one_of_two_forms_removes_the_other() {
     let run = set(&["train.lr_schedule=cosine"]);
     assert_eq!((run.train.lr_schedule, run.train.tail_fraction), (LrScheduleKind::Cosine, None));
     assert_eq!(set(&["train.lr_schedule=linear_tail"]).train.tail_fraction, Some(0.4));
+    let run = set(&["train.lr_schedule=inverse_sqrt", "train.decay_after=100"]);
+    assert_eq!((run.train.decay_after, run.train.tail_fraction), (Some(100), None));
+    let back = parse(&run.to_toml(), &["train.lr_schedule=constant"]).unwrap();
+    assert_eq!(back.train.decay_after, None);
+}
+
+#[test]
+fn one_average_or_several() {
+    let decays = |value: &str| set(&[&format!("train.ema_decay={value}")]).train;
+    assert_eq!(decays("0.9").ema_decay[..], [0.9]);
+    assert_eq!(decays("0").ema_decay[..], [0.0]);
+    assert_eq!(decays("[0.99, 0, 0.999]").ema_decay[..], [0.99, 0.0, 0.999]);
+    // A list of one is that number, so that a run goes on under either.
+    assert_eq!(decays("[0.9]"), decays("0.9"));
+    assert!(set(&["train.ema_decay=[0.9]"]).to_toml().contains("\nema_decay = 0.9\n"));
+    let run = set(&["train.ema_power=[0.05, 0.10]", "train.ema_snapshot_every=5"]);
+    assert_eq!(run.train.ema_power.as_deref(), Some(&[0.05, 0.1][..]));
+    assert_eq!((run.train.averages(), set(&[]).train.averages()), (3, 1));
+    let other = set(&["train.ema_power=[0.05, 0.10]", "train.ema_snapshot_every=7"]);
+    assert_eq!(run.identity(), other.identity());
+    assert_ne!(run.identity(), set(&[]).identity());
 }
 
 #[test]
@@ -72,6 +112,8 @@ fn resolved_experiments_read_back_as_themselves() {
         &["model.preset=S-384"],
         &["train.lr_max=0.1", "train.lr_min=1e-300", "train.grad_clip=inf"],
         &["name=a.b-c_d", "seed=9223372036854775807"],
+        &["train.ema_decay=[0.5, 0.999]", "train.ema_power=1e-4", "train.ema_snapshot_every=9"],
+        &["train.lr_schedule=inverse_sqrt", "train.decay_after=7"],
         &["data.kind=image_folder", "data.path=/tmp/a \"b\"\\c"],
     ] {
         let experiment = set(sets);
@@ -80,7 +122,7 @@ fn resolved_experiments_read_back_as_themselves() {
         assert_eq!(Experiment::parse(&text, "resolved", &[]).unwrap().to_toml(), text);
     }
     let experiment = set(&["diffusion.objective=eps_hybrid"]);
-    assert_eq!(experiment.diffusion.objective, ObjectiveKind::EpsHybrid);
+    assert_eq!(experiment.diffusion.objective, ObjectiveName::EpsHybrid);
     assert!(experiment.dis_config().learned_variance && !set(&[]).dis_config().learned_variance);
     assert_eq!(experiment.sample.sampler, SamplerKind::Ddim);
     let init = InitOptions {

@@ -85,14 +85,14 @@ fn a_flipped_name_is_damage_and_not_another_network() {
     fs::write(&file, &bad).unwrap();
     let message = assert_falls_back(&run, &file, "flipped name");
     assert!(message.contains("BLAKE3 is"), "{message}");
-    let weights = load_weights(&run.dir(), WeightChoice::Ema).unwrap();
+    let weights = load_weights(&run.dir(), &WeightChoice::Ema).unwrap();
     assert_eq!((weights.step, weights.rejected.len()), (Some(10), 1));
     // And in the configuration, which decides how large an arena is.
     let mut bad = good.clone();
     let place = good.windows(15).position(|w| w == br#"hidden_size\":2"#).unwrap();
     bad[place + 14] = b'7';
     fs::write(&file, &bad).unwrap();
-    let weights = load_weights(&run.dir(), WeightChoice::Ema).unwrap();
+    let weights = load_weights(&run.dir(), &WeightChoice::Ema).unwrap();
     assert_eq!((weights.step, weights.rejected.len()), (Some(10), 1));
 }
 
@@ -107,11 +107,11 @@ fn a_flipped_number_is_told_by_its_hash() {
     let message = assert_falls_back(&run, &file, "flipped");
     assert!(message.contains("model.safetensors: BLAKE3 is "), "{message}");
     // Weights alone: the average is whole, the weights of the last step are not.
-    let ema = load_weights(&run.dir(), WeightChoice::Ema).unwrap();
+    let ema = load_weights(&run.dir(), &WeightChoice::Ema).unwrap();
     assert_eq!((ema.step, ema.rejected.len()), (Some(20), 0));
-    let model = load_weights(&run.dir(), WeightChoice::Model).unwrap();
+    let model = load_weights(&run.dir(), &WeightChoice::Model).unwrap();
     assert_eq!((model.step, model.rejected.len()), (Some(10), 1));
-    let alone = load_weights(&run.path(20), WeightChoice::Model).unwrap_err();
+    let alone = load_weights(&run.path(20), &WeightChoice::Model).unwrap_err();
     assert!(matches!(alone, CheckpointError::Damaged { .. }), "{alone}");
 }
 
@@ -219,7 +219,7 @@ fn weight_files_of_unknown_networks_are_refused() {
     let other = run.folder.path().join("other.safetensors");
     let refuse = |bytes: &[u8]| {
         fs::write(&other, bytes).unwrap();
-        load_weights(&other, WeightChoice::Ema).unwrap_err().to_string()
+        load_weights(&other, &WeightChoice::Ema).unwrap_err().to_string()
     };
     let values = [0u8; 4];
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &values);

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod power_snapshots;
 
 use super::*;
 use crate::storage::faults::FaultyDisk;
@@ -25,6 +26,7 @@ fn small_config() -> DisConfig {
         conditioning: Conditioning::Token,
         final_adaln: true,
         direction_sum: 0.5,
+        normalize_ssm_inputs: true,
         norm_eps: 1e-5,
         final_eps: 1e-6,
     }
@@ -70,6 +72,7 @@ impl Run {
             attempt: 1,
             instruction_set: "avx2".into(),
             interval,
+            feedback: Some(FeedbackState { history: Some(vec![0.1, 2.5e-7]), log_variance: None }),
         }
     }
 
@@ -235,6 +238,25 @@ fn weight_files_hold_official_names_and_say_what_they_are() {
 }
 
 #[test]
+fn weight_files_from_before_the_norms_of_scan_inputs_are_without_them() {
+    let run = Run::new();
+    run.save(5);
+    let now = load_weights(&run.path(5).join(MODEL_FILE), &WeightChoice::Model).unwrap();
+    assert!(now.dis_config.normalize_ssm_inputs);
+    let mut text = serde_json::to_value(&run.config).unwrap();
+    text.as_object_mut().unwrap().remove("normalize_ssm_inputs").unwrap();
+    let path = run.folder.path().join("older.safetensors");
+    let metadata = [(DIS_CONFIG.to_owned(), text.to_string())].into();
+    let mut bytes = Vec::new();
+    let arena = run.arena(5, 0);
+    dis_model::weights::write_safetensors(&mut bytes, &run.layout, &arena, &metadata).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let older = load_weights(&path, &WeightChoice::Model).unwrap();
+    assert_eq!(older.dis_config, DisConfig { normalize_ssm_inputs: false, ..small_config() });
+    assert_eq!(older.values, arena);
+}
+
+#[test]
 fn the_newest_are_kept_and_the_rest_removed() {
     let run = Run::new();
     for step in [10, 20, 30, 40] {
@@ -268,7 +290,7 @@ fn other_names_are_no_checkpoints() {
 fn weights_are_found_from_any_level() {
     let run = Run::new();
     let root = run.folder.path();
-    let nothing = load_weights(root, WeightChoice::Ema).unwrap_err();
+    let nothing = load_weights(root, &WeightChoice::Ema).unwrap_err();
     assert!(matches!(nothing, CheckpointError::NoWeights { .. }), "{nothing}");
     run.save(5);
     run.save(9);
@@ -282,22 +304,60 @@ fn weights_are_found_from_any_level() {
         (file.clone(), WeightChoice::Ema, 5, 0),
     ];
     for (path, choice, step, kind) in cases {
-        let weights = load_weights(&path, choice).unwrap();
+        let weights = load_weights(&path, &choice).unwrap();
         assert_eq!(weights.values, run.arena(step, kind), "{}", path.display());
         assert_eq!((weights.step, &weights.dis_config), (Some(step), &run.config));
         assert_eq!(weights.layout.len(), run.layout.len());
     }
     let elsewhere = root.join("alone.safetensors");
     fs::copy(file, &elsewhere).unwrap();
-    assert_eq!(load_weights(&elsewhere, WeightChoice::Ema).unwrap().values, run.arena(5, 0));
-    let missing = load_weights(&root.join("none"), WeightChoice::Ema).unwrap_err();
+    assert_eq!(load_weights(&elsewhere, &WeightChoice::Ema).unwrap().values, run.arena(5, 0));
+    let missing = load_weights(&root.join("none"), &WeightChoice::Ema).unwrap_err();
     assert!(missing.to_string().ends_with("none: file is missing, expected whole"), "{missing}");
+}
+
+#[test]
+fn averages_are_chosen_by_name_and_those_that_exist_are_named() {
+    let run = Run::new();
+    run.save(5);
+    run.save(9);
+    let choice = |text: &str| text.parse::<WeightChoice>().unwrap();
+    for (text, kind) in
+        [("ema", 1), ("model", 0), ("ema-0.9999", 1), ("ema-0.5", 4), ("ema-0.50", 4)]
+    {
+        let weights = load_weights(run.folder.path(), &choice(text)).unwrap();
+        assert_eq!((weights.values, weights.step), (run.arena(9, kind), Some(9)), "{text}");
+    }
+    let error = load_weights(run.folder.path(), &choice("ema-power-0.05")).unwrap_err();
+    let expected = format!(
+        "{}: no ema-power-0.05 in it; there are model, ema-0.9999, ema-0.5",
+        run.path(9).display()
+    );
+    assert_eq!(error.to_string(), expected);
+    let file = run.path(5).join(MODEL_FILE);
+    let error = load_weights(&file, &choice("ema-0.5")).unwrap_err().to_string();
+    assert!(error.contains("a file has no averages to choose from"), "{error}");
+    for text in ["", "ema-", "0.9999", "models"] {
+        assert!(text.parse::<WeightChoice>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_average_is_taken_from_a_checkpoint_once_and_by_name() {
+    let run = Run::new();
+    run.save(5);
+    let mut loaded = run.load().unwrap().unwrap();
+    assert_eq!(loaded.take_average("0.5").unwrap(), run.arena(5, 4));
+    assert_eq!(loaded.take_average("0.9999").unwrap(), run.arena(5, 1));
+    let error = loaded.take_average("power-0.1").unwrap_err().to_string();
+    assert!(error.ends_with("no ema-power-0.1 in it; there are ema-0.9999, ema-0.5"), "{error}");
 }
 
 #[test]
 fn weight_files_of_other_programs_are_read_by_their_shapes() {
     // What shapes do not show must have its official value.
-    let run = Run::with(DisConfig { direction_sum: 1.0, ..small_config() });
+    let official = DisConfig { direction_sum: 1.0, normalize_ssm_inputs: false, ..small_config() };
+    let run = Run::with(official);
     let (ema, model) = (run.arena(1, 1), run.arena(1, 0));
     let path = run.folder.path().join("foreign.safetensors");
     let mut bare = Vec::new();
@@ -305,7 +365,7 @@ fn weight_files_of_other_programs_are_read_by_their_shapes() {
     dis_model::weights::write_safetensors(&mut bare, &run.layout, &model, &none).unwrap();
     fs::write(&path, bare).unwrap();
     for choice in [WeightChoice::Ema, WeightChoice::Model] {
-        let weights = load_weights(&path, choice).unwrap();
+        let weights = load_weights(&path, &choice).unwrap();
         assert_eq!((weights.values, weights.step), (model.clone(), None));
         assert_eq!(weights.dis_config, run.config);
     }
@@ -325,6 +385,6 @@ fn weight_files_of_other_programs_are_read_by_their_shapes() {
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![2], &labels);
     views.push(("in.y".into(), view.unwrap()));
     fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
-    assert_eq!(load_weights(&path, WeightChoice::Ema).unwrap().values, ema);
-    assert_eq!(load_weights(&path, WeightChoice::Model).unwrap().values, model);
+    assert_eq!(load_weights(&path, &WeightChoice::Ema).unwrap().values, ema);
+    assert_eq!(load_weights(&path, &WeightChoice::Model).unwrap().values, model);
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! draw_noise           noise ~ N(0, 1), the same bits as those of crate `philox`
 //! q_sample             x_t = a x0 + s noise, the noise drawn on the way
-//! squared_error_loss   d = output - (a x0 + b noise),   grad = slope d
+//! squared_error_loss   d = output - (a x0 + b noise),   grad = slope d, and the angle between the two
 //! hybrid_loss          d = output - noise, and the variational bound of a learned variance
 //! flag_not_finite      flag = 1 where a term of a loss is not finite
 //! ```
@@ -13,15 +13,19 @@
 //! sample. The definitions are in crate `diffusion`.
 #![allow(unsafe_code, reason = "the parameters of a kernel hold addresses")]
 
+mod squared_error;
+
+pub use squared_error::{SquaredErrorLoss, SquaredErrorRow, squared_error_loss};
+
 use super::bindings::{
     DIS_DIFFUSION_THREADS, DIS_DIFFUSION_TILE, DIS_LOSS_FINITE_SHARED, DIS_LOSS_SHARED,
     DIS_LOSS_TERMS_SAMPLES, DisHybridLoss, DisLossFinite, DisLossRow, DisLossTerms, DisQSample,
-    DisSquaredErrorLoss,
 };
 use super::{Device, Driver, Launch, Slice, SliceMut, image_walkers, int};
 use crate::KernelError;
 use crate::error::check_len;
 use crate::space::{View, ViewMut};
+use std::f64::consts::LN_2;
 
 const TILE: usize = DIS_DIFFUSION_TILE as usize;
 const THREADS: [u32; 3] = [DIS_DIFFUSION_THREADS, 1, 1];
@@ -95,27 +99,13 @@ pub struct HybridLoss<'a, D> {
     pub noise: Slice<'a, f32, D>,
 }
 
-/// Operands of [`squared_error_loss`].
-#[derive(Debug)]
-pub struct SquaredErrorLoss<'a, D> {
-    /// `[B]`: factors of data and noise in what the network should say.
-    pub targets: &'a [[f32; 2]],
-    /// `2 g / M`, with the factor `g` on the gradient.
-    pub slope: f32,
-    /// `[B, M]`.
-    pub output: Slice<'a, f32, D>,
-    /// `[B, M]`.
-    pub x0: Slice<'a, f32, D>,
-    /// `[B, M]`.
-    pub noise: Slice<'a, f32, D>,
-}
-
 /// Where a loss writes.
 #[derive(Debug)]
 pub struct LossOutput<'a, D> {
     /// As the network's output: its gradient.
     pub grad_output: SliceMut<'a, f32, D>,
-    /// `[B, 2]`: mean squared error, and the bound in bits per element (0 without one).
+    /// `[B, 2]`: mean squared error, without its weight, and the second term of the loss (0 without
+    /// one): the bound in bits per element, or the mean of `1 - cos` over pixels.
     pub terms: SliceMut<'a, f64, D>,
 }
 
@@ -214,46 +204,9 @@ pub fn hybrid_loss<A, D: Driver>(
     };
     // SAFETY: every operand was compared with the samples, for which there are rows and partial sums.
     unsafe { device.launch(samples.launch("hybrid_loss", DIS_LOSS_SHARED), &params) }?;
-    add_terms(device, op, partials, samples, &out.terms)
-}
-
-/// Mean squared error against a mix of data and noise.
-///
-/// # Errors
-/// When an operand does not fit the others, or the device fails.
-pub fn squared_error_loss<A, D: Driver>(
-    device: &Device<A, D>,
-    args: &SquaredErrorLoss<'_, D>,
-    out: LossOutput<'_, D>,
-) -> Result<(), KernelError> {
-    let op = "squared_error_loss";
-    let (batch, len) = (args.targets.len(), args.x0.len());
-    let samples = Samples::of(op, "x0", batch, len)?;
-    check_len(op, "output", args.output.len(), &[len])?;
-    check_len(op, "noise", args.noise.len(), &[len])?;
-    check_loss_output(op, &out, batch, args.output.len())?;
-    if len == 0 {
-        return Ok(());
-    }
-    let [targets, partials] =
-        device.workspace([size_of_val(args.targets), samples.partials_bytes()])?;
-    // SAFETY: working memory of just this size.
-    unsafe { device.put(args.targets, targets) }?;
-    let params = DisSquaredErrorLoss {
-        output: args.output.address() as _,
-        x0: args.x0.address() as _,
-        noise: args.noise.address() as _,
-        targets: targets as _,
-        grad_output: out.grad_output.address() as _,
-        partials: partials as _,
-        sample_len: samples.len as i64,
-        slope: args.slope,
-        batch: int(op, "batch", batch)?,
-    };
-    // SAFETY: every operand was compared with the samples, for which there are targets and partial
-    // sums.
-    unsafe { device.launch(samples.launch("squared_error_loss", DIS_LOSS_SHARED), &params) }?;
-    add_terms(device, op, partials, samples, &out.terms)
+    let bits = 1.0 / (samples.len as f64 * LN_2);
+    let partials = Partials { at: partials, blocks: samples.blocks(), second_factor: bits };
+    add_terms(device, op, samples, &partials, &out.terms)
 }
 
 /// Sets `flag`, `[1]`, to 1 where one of `terms` is not finite, else leaves it as it is: zeroed at the
@@ -368,20 +321,30 @@ fn loss_row(row: &LossRow) -> DisLossRow {
     }
 }
 
-/// Adds up what a loss left of every sample.
+/// What a loss left of every sample.
+struct Partials {
+    /// `[B, blocks, 2]`.
+    at: u64,
+    blocks: usize,
+    /// Makes the second term of the second sum.
+    second_factor: f64,
+}
+
+/// Adds it up.
 fn add_terms<A, D: Driver>(
     device: &Device<A, D>,
     op: &'static str,
-    partials: u64,
     samples: Samples,
+    partials: &Partials,
     terms: &SliceMut<'_, f64, D>,
 ) -> Result<(), KernelError> {
     let params = DisLossTerms {
-        partials: partials as _,
+        partials: partials.at as _,
         terms: terms.address() as _,
         sample_len: samples.len as i64,
+        second_factor: partials.second_factor,
         batch: int(op, "batch", samples.count)?,
-        parts: int(op, "blocks of a sample", samples.blocks())?,
+        parts: int(op, "blocks of a sample", partials.blocks)?,
     };
     let launch = Launch {
         kernel: "loss_terms",
