@@ -95,6 +95,13 @@ fn a_state_is_all_there_is() {
         let mut state = start(&stepper, &objective);
         steps(&mut stepper, &mut state, 30);
         let kept = state.clone();
+        if kept.feedback.is_active() {
+            assert_ne!(
+                kept.feedback,
+                Feedback::new(&objective, 0.02),
+                "{name}: nothing was learnt"
+            );
+        }
         steps(&mut stepper, &mut state, 10);
         let kept_feedback = kept.feedback.state().unwrap_or_default();
         let feedback = Feedback::restore(&objective, 0.02, &kept_feedback).unwrap();

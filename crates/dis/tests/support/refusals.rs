@@ -106,6 +106,10 @@ fn samples_that_cannot_be_drawn() {
     assert!(!case.path("out").exists());
     sample(&["--steps", "1001"]).refuses(2, &["1001", "1000 timesteps"]);
     sample(&["--eta", "7"]).refuses(2, &["--eta 7, expected 0 to 1", "expected 0"]);
+    sample(&["--churn", "1", "--sampler", "ddpm"]).refuses(2, &["--churn", "heun", "ddpm"]);
+    sample(&["--weak-model", "nowhere", "--guidance", "2"]).refuses(65, &["nowhere", "weaker"]);
+    sample(&["--weak-model", "nowhere", "--guidance", "1"]).refuses(2, &["guides nothing"]);
+    sample(&["--guidance", "1", "--guidance-interval", "0.2,3"]).refuses(2, &["does nothing"]);
     sample(&["--sampler", "plms"]).refuses(2, &["plms", "ddpm, ddim, pndm"]);
 
     finish(dis(["sample", "nowhere"])).refuses(65, &["nowhere", "no such run"]);

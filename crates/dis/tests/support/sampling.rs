@@ -42,6 +42,21 @@ fn write_noise(file: &Path, count: usize, amplitude: f32) {
     fs::write(file, safetensors::serialize([("noise", noise)], None).unwrap()).unwrap();
 }
 
+/// Away from itself a network is not led anywhere; away from its weights of another step it is.
+#[test]
+fn a_weaker_network_guides() {
+    let case = Case::trained(&["train.steps=3"]);
+    let weak = case.checkpoint(3).join("model.safetensors");
+    let (run, weak) = (case.run_dir(), weak.to_str().unwrap().to_owned());
+    let run = run.to_str().unwrap();
+    let plain = archive(&case, "plain", &["--count", "2", "--guidance", "1"]);
+    let guided = ["--count", "2", "--guidance", "3", "--weak-model"];
+    let itself = archive(&case, "itself", &[&guided[..], &[run]].concat());
+    assert!(itself == plain, "guidance by itself changed the images");
+    let other = archive(&case, "other", &[&guided[..], &[&weak]].concat());
+    assert!(other != plain, "guidance by other weights changed nothing");
+}
+
 #[test]
 fn images_depend_on_seed_and_number_alone() {
     let case = Case::trained(&[]);
