@@ -3,7 +3,7 @@
 //! Every operator is compared with its reference in `crates/ssm-kernels/tests`; nothing is timed
 //! here that is not checked there.
 
-use benches::{BATCH, Pass, Product, ROWS, Scan, random};
+use benches::{BATCH, Conv, Norm, Pass, Product, ROWS, Scan, random};
 use criterion::{Criterion, Throughput, criterion_group};
 use ssm_kernels::{Backend, Cpu, Mat, ScanOrder};
 use ssm_kernels::{adamw_ema, add_rms_norm, causal_conv1d};
@@ -116,7 +116,25 @@ fn optimiser(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, gemm, scan, conv_and_norm, optimiser);
+/// Of the autoencoder, one image.
+fn images(c: &mut Criterion) {
+    let mut group = c.benchmark_group("conv2d/cpu");
+    group.sample_size(20);
+    for mut conv in Conv::all().expect(FITS) {
+        group.throughput(Throughput::Elements(conv.flops() as u64));
+        group.bench_function(conv.name, |b| b.iter(|| conv.run().expect(FITS)));
+    }
+    group.finish();
+    let mut group = c.benchmark_group("group_norm/cpu");
+    for mut norm in Norm::all() {
+        // Read for the statistics, read again and written.
+        group.throughput(Throughput::Bytes(3 * norm.bytes() as u64));
+        group.bench_function(norm.name, |b| b.iter(|| norm.run().expect(FITS)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, gemm, scan, conv_and_norm, optimiser, images);
 
 /// On a thread of the pool, as inside a network: from outside every call would also measure how
 /// long the pool takes to wake.

@@ -7,8 +7,8 @@
 
 use anyhow::{Context, Result, ensure};
 use benches::{
-    BATCH, Figure, Line, Mark, Options, Part, Pass, Peer, Product, Report, Request, Scan, Timing,
-    Turns, commit, load, processor, quickstart, s384,
+    BATCH, Conv, Figure, Line, Mark, Norm, Options, Part, Pass, Peer, Product, Report, Request,
+    Scan, Timing, Turns, autoencoder, commit, load, processor, quickstart, random, s384,
 };
 use dis_model::{DisConfig, counts};
 use ssm_kernels::ceilings::Ceilings;
@@ -17,6 +17,7 @@ use std::io::Write;
 use std::process::{Command, ExitCode};
 use trainer::usage;
 use trainer::workload::Workload;
+use vae::{Extent, VaeConfig};
 
 /// Load a processor above which a machine is not quiet.
 const QUIET_LOAD: f64 = 0.3;
@@ -86,6 +87,8 @@ fn run(options: Options) -> Result<()> {
             Part::Network => run.network()?,
             Part::Sizes => run.sizes()?,
             Part::Memory => run.memory()?,
+            Part::Autoencoder => run.autoencoder()?,
+            Part::Images => run.images()?,
         }
         run.record()?;
     }
@@ -120,6 +123,12 @@ fn check() -> Result<()> {
     let output = parity::max_relative_error(ours.forward()?, definition.forward()?);
     let gradient = parity::max_relative_error(ours.train_step()?, definition.train_step()?);
     ensure!(output < 1e-4 && gradient < 1e-4, "wrong: output {output:e}, gradient {gradient:e}");
+    let tiny = VaeConfig { block_out_channels: vec![32, 64], ..VaeConfig::stable_diffusion() };
+    let (latents, extent) = (random(0, 4 * 8 * 8), Extent { height: 8, width: 8 });
+    let ours = autoencoder(Cpu, &tiny)?.decode(&latents, extent)?;
+    let definition = autoencoder(Reference::<f32>::default(), &tiny)?.decode(&latents, extent)?;
+    let image = parity::max_relative_error(&ours, &definition);
+    ensure!(image < 1e-4, "wrong: image of the autoencoder {image:e}");
     Ok(())
 }
 
@@ -298,6 +307,50 @@ impl Run {
             mark: mark(4.3, 4.05),
             ..Line::default()
         })?)
+    }
+
+    /// One image of 256x256 pixels, both ways.
+    fn autoencoder(&mut self) -> Result<()> {
+        let mut network = autoencoder(Cpu, &VaeConfig::stable_diffusion())?;
+        let (images, latents) = (random(1, 3 * 256 * 256), random(2, 4 * 32 * 32));
+        let [image, latent] = [256, 32].map(|side| Extent { height: side, width: side });
+        let mut ours = |case: usize| match case {
+            0 => Ok(network.encode(&images, image).map(drop)?),
+            _ => Ok(network.decode(&latents, latent).map(drop)?),
+        };
+        let (plain, last) = ("diffusers", "diffusers, channels last");
+        let bar = mark(1.2, 1.5);
+        let rivals = [
+            rival(0, plain, "autoencoder/encode/forward", bar),
+            rival(0, last, "autoencoder/encode-channels_last/forward", bar),
+            rival(1, plain, "autoencoder/decode/forward", bar),
+            rival(1, last, "autoencoder/decode-channels_last/forward", bar),
+        ];
+        let (timings, peers) = self.take_turns(2, &mut ours, &rivals)?;
+        let titles = ["encode 256 px", "decode 256 px"];
+        self.times(&titles, &timings)?;
+        self.compare(&titles, &timings, &rivals, &peers)
+    }
+
+    /// Convolutions and norms of the autoencoder, one image; the peer has the layout that suits it.
+    fn images(&mut self) -> Result<()> {
+        let (mut convs, mut norms) = (Conv::all()?, Norm::all());
+        let titles: Vec<_> =
+            convs.iter().map(|c| c.name).chain(norms.iter().map(|n| n.name)).collect();
+        let flops: Vec<_> = convs.iter().map(Conv::flops).collect();
+        let peers = convs.iter().map(|c| c.peer).chain(norms.iter().map(|n| n.peer));
+        let rivals: Vec<_> =
+            peers.enumerate().map(|(i, case)| rival(i, "eager", case, mark(1.2, 1.5))).collect();
+        let mut ours = |case: usize| match case.checked_sub(flops.len()) {
+            None => Ok(convs[case].run()?),
+            Some(norm) => Ok(norms[norm].run()?),
+        };
+        let (timings, peers) = self.take_turns(titles.len(), &mut ours, &rivals)?;
+        self.compare(&titles, &timings, &rivals, &peers)?;
+        for ((title, timing), flops) in titles.iter().zip(&timings).zip(flops) {
+            self.share((*title).into(), flops, timing.median(), None)?;
+        }
+        Ok(())
     }
 
     /// In a process of its own, because a peak is that of a whole process.

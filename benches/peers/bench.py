@@ -18,6 +18,7 @@ import sys
 import time
 
 import torch
+import torch.nn.functional as F
 
 import models
 from scans import PYTORCH_SCANS
@@ -121,6 +122,69 @@ def model_case(variant, train, batch):
     return Case(step if train else forward_only(forward), batch, flops)
 
 
+def autoencoder_case(variant, train, batch):
+    """One image of 256x256 to its posterior, or one latent to that image; weights are frozen."""
+    from diffusers import AutoencoderKL
+
+    name, *flags = variant.split("-")
+    model = AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512],
+        layers_per_block=2,
+        sample_size=256,
+    ).eval()
+    input = torch.randn(1, 3, 256, 256) if name == "encode" else torch.randn(1, 4, 32, 32)
+    if flags:
+        model = model.to(memory_format=torch.channels_last)
+        input = input.to(memory_format=torch.channels_last)
+    call = {"encode": model.encode, "decode": model.decode}[name]
+    return Case(forward_only(lambda: call(input)), 1)
+
+
+def faster(make_call):
+    """The call that is faster of those with images channel-first and channel-last."""
+    calls = [make_call(layout) for layout in (torch.contiguous_format, torch.channels_last)]
+    for call in calls:
+        call()
+    return min(calls, key=lambda call: min(Case(call).once() for _ in range(5)))
+
+
+def conv_case(variant, train, batch):
+    """A convolution of one image: channels in and out, kernel, side of the image."""
+    *numbers, how = variant.split("-") if variant[-1].isalpha() else [*variant.split("-"), "same"]
+    inputs, outputs, kernel, side = map(int, numbers)
+    stride, padding = (2, 0) if how == "half" else (1, kernel // 2)
+
+    def make_call(layout):
+        layer = torch.nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding).to(memory_format=layout)
+        image = torch.randn(1, inputs, side, side).to(memory_format=layout)
+        before = {
+            "same": lambda x: x,
+            "half": lambda x: F.pad(x, (0, 1, 0, 1)),
+            "double": lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest"),
+        }[how]
+        return forward_only(lambda: layer(before(image)))
+    return Case(faster(make_call))
+
+
+def norm_case(variant, train, batch):
+    """Group norm of 32 groups and SiLU of one image: channels, side of the image."""
+    channels, side = (int(n) for n in variant.split("-"))
+    norm = torch.nn.GroupNorm(32, channels, eps=1e-6)
+
+    def make_call(layout):
+        image = torch.randn(1, channels, side, side).to(memory_format=layout)
+        return forward_only(lambda: F.silu(norm(image)))
+    return Case(faster(make_call))
+
+
+CONVS = [
+    "128-128-3-256", "256-256-3-256", "256-256-3-128", "512-512-3-128", "512-512-3-64", "512-512-3-32",
+    "3-128-3-256", "128-3-3-256", "4-512-3-32", "512-8-3-32", "256-128-1-256",
+    "128-128-3-256-half", "256-256-3-128-double", "512-512-3-64-double",
+]
+
 VARIANTS = {
     "scan": (scan_case, ["indexed", "unbind", "chunked", "unbind-compiled", "unbind-compiled-strided"]),
     "block": (block_case, ["indexed", "unbind", "chunked", "unbind-compiled"]),
@@ -128,6 +192,12 @@ VARIANTS = {
         model_case,
         ["dit", "dit-compiled", "dit-bf16", "dit24", "dis-indexed", "dis-unbind"],
     ),
+    "autoencoder": (
+        autoencoder_case,
+        ["encode", "encode-channels_last", "decode", "decode-channels_last"],
+    ),
+    "conv": (conv_case, CONVS),
+    "norm": (norm_case, ["128-256", "256-128", "512-64"]),
 }
 
 
@@ -137,7 +207,8 @@ TOO_SLOW = {"model/dis-indexed/train"}
 
 def case_names():
     names = [f"{part}/{v}/{p}" for part, (_, vs) in VARIANTS.items() for v in vs for p in ("forward", "train")]
-    return [name for name in names if name not in TOO_SLOW]
+    frozen = {f"{part}/{v}/train" for part in ("conv", "norm", "autoencoder") for v in VARIANTS[part][1]}
+    return [name for name in names if name not in TOO_SLOW | frozen]
 
 
 def make(name, batch):

@@ -2,6 +2,7 @@
 //! table that compares both with the marks.
 #![forbid(unsafe_code)]
 
+mod images;
 pub mod kernels;
 mod machine;
 mod networks;
@@ -12,8 +13,9 @@ mod report;
 mod scan;
 mod turns;
 
+pub use images::{Conv, Norm};
 pub use machine::{commit, date, load, processor};
-pub use networks::{quickstart, s384};
+pub use networks::{autoencoder, quickstart, s384};
 pub(crate) use options::from_root;
 pub use options::{Options, Part, Request};
 pub use peer::Peer;

@@ -16,12 +16,23 @@ pub enum Part {
     Sizes,
     /// Memory of a training step.
     Memory,
+    /// The autoencoder of latent diffusion.
+    Autoencoder,
+    /// Convolutions and norms of an autoencoder.
+    Images,
 }
 
 impl Part {
     /// All parts, in the order of a run.
-    pub const ALL: [Self; 5] =
-        [Self::Products, Self::Scan, Self::Network, Self::Sizes, Self::Memory];
+    pub const ALL: [Self; 7] = [
+        Self::Products,
+        Self::Scan,
+        Self::Network,
+        Self::Sizes,
+        Self::Memory,
+        Self::Images,
+        Self::Autoencoder,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -30,6 +41,8 @@ impl Part {
             Self::Network => "network",
             Self::Sizes => "sizes",
             Self::Memory => "memory",
+            Self::Autoencoder => "autoencoder",
+            Self::Images => "images",
         }
     }
 }
@@ -43,7 +56,7 @@ Times our operators and networks and their PyTorch peers, taking turns in one ru
   --record FILE   also write the table as Markdown, for benches/record; a relative path
                   starts at the root of the workspace
   --compiled      include the peers under torch.compile, which compile for minutes
-  --only NAMES    some of products,scan,network,sizes,memory
+  --only NAMES    some of products,scan,network,sizes,memory,images,autoencoder
   --rounds N      rounds of short cases, a third of it for those over a second [default: 15]
 
 DIS_PEER_PYTHON names a Python with torch, in place of the one in .venv-peers.

@@ -71,8 +71,8 @@ const FAST: Build = Build {
 
 const CHECKED: Build = Build {
     name: "checked",
-    // The calls of the sanitizer, without its library: checker.cpp answers them.
-    kernel_flags: &["-O1", "-g", "-fsanitize=thread", "-fno-threadsafe-statics"],
+    // The calls of the sanitizers, without their libraries: checker.cpp answers them.
+    kernel_flags: &["-O1", "-g", "-fsanitize=thread,alignment", "-fno-threadsafe-statics"],
     emulator: &["runtime.cpp", "checker.cpp"],
 };
 

@@ -1,7 +1,9 @@
-// Watches every access of a kernel: races, out-of-bounds accesses, reads of memory that nobody wrote.
+// Watches every access of a kernel: races, out-of-bounds accesses, reads of memory that nobody wrote, vectors at addresses that do not
+// allow them.
 //
-// The kernels are built with -fsanitize=thread, which puts a call before every access; these are the functions called. Order is
-// known exactly from the barriers each thread has passed, so a race is found whatever the schedule was.
+// The kernels are built with -fsanitize=thread, which puts a call before every access, and -fsanitize=alignment, which puts one behind a
+// comparison; these are the functions called. Order is known exactly from the barriers each thread has passed, so a race is found
+// whatever the schedule was.
 #include <cstdio>
 #include <unordered_map>
 
@@ -176,6 +178,15 @@ void check_access(const void* address, size_t bytes, bool is_write) {
   check_records(tracked[buffer->start], buffer->name.c_str(), offset, bytes, is_write, false);
 }
 
+void check_misaligned(const void* address) {
+  if (!block().current || !first_report.empty()) return;
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  bool inside;
+  const DeviceBuffer* buffer = in_device_memory(at) ? buffer_near(at, &inside) : nullptr;
+  if (buffer) report("misaligned access", {buffer->name.c_str(), at - buffer->start});
+  else report("misaligned access", {"shared", at - reinterpret_cast<uintptr_t>(block().shared)});
+}
+
 }  // namespace
 
 void check_launch() {
@@ -217,4 +228,6 @@ void __tsan_write_range(void* at, unsigned long bytes) { emulator::check_access(
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
+// What the compiler knows of the place in the source is left aside: the report says which thread it was.
+void __ubsan_handle_type_mismatch_v1(void*, void* at) { emulator::check_misaligned(at); }
 }

@@ -28,6 +28,7 @@ unsigned char* shared_memory() { return block().shared; }
 
 // ---- approximate units
 
+// Of the running launch.
 static bool is_approximate = false;
 
 float approximate(float exact, float error) {
@@ -442,17 +443,13 @@ void dis_emulator_written(void* memory, size_t bytes) {
   if (check_written) check_written(reinterpret_cast<uintptr_t>(memory), bytes);
 }
 
-// Tells whether exponentials and reciprocals are as far off as the device's may be.
-void dis_emulator_set_approximate(int on) {
-  std::lock_guard<std::mutex> guard(one_at_a_time());
-  is_approximate = on != 0;
-}
-
-// Runs a kernel; `seed` 0 runs threads in order, any other in an order of its own. 0 when nothing went wrong, otherwise 1 and
-// what did in `message`.
+// Runs a kernel; `seed` 0 runs threads in order, any other in an order of its own; `approximate` tells whether exponentials and
+// reciprocals are as far off as the device's may be. 0 when nothing went wrong, otherwise 1 and what did in `message`.
 int dis_emulator_launch(const char* kernel, const uint32_t grid[3], const uint32_t size[3], uint32_t shared_bytes,
-                        uint64_t seed, const void* params, size_t params_len, char* message, size_t message_len) {
+                        uint64_t seed, int approximate, const void* params, size_t params_len, char* message,
+                        size_t message_len) {
   std::lock_guard<std::mutex> guard(one_at_a_time());
+  is_approximate = approximate != 0;
   const uint3 blocks{grid[0], grid[1], grid[2]}, threads{size[0], size[1], size[2]};
   const std::string wrong = launch(kernel, blocks, threads, shared_bytes, seed, params, params_len);
   snprintf(message, message_len, "%s", wrong.c_str());

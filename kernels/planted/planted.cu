@@ -1,7 +1,7 @@
 // Mistakes on purpose, one an entry: what the checker must find, so that its silence means something. Built by the emulator only.
 //
 // The kernel reverses tiles of 64 numbers through shared memory and adds to each the sum over its warp.
-#include "device.cuh"
+#include "vector.cuh"
 
 // Names of one file stay in it: the emulator puts all kernels into one library.
 namespace {
@@ -31,6 +31,8 @@ enum Mistake {
   READ_OF_NOTHING,
   // Threads beyond the end leave before the barrier.
   EARLY_RETURN,
+  // Pairs are read together, from an element on that is not the first of one.
+  MISALIGNED_VECTOR,
 };
 
 constexpr int TILE = 64;
@@ -58,6 +60,7 @@ __device__ __forceinline__ void reverse_tiles(const Planted& p) {
     const float result = tile[threadIdx.x ^ WARP];
     if (at < p.len || MISTAKE == NO_MASK_OF_STORE) p.out[at] = result;
     if (MISTAKE == RACE_BETWEEN_BLOCKS && threadIdx.x == 0) p.out[0] = result;
+    if (MISTAKE == MISALIGNED_VECTOR && threadIdx.x == 0) p.out[at] = load_vector<2>(p.in + start + 1).at[0];
   }
 }
 
@@ -75,3 +78,4 @@ PLANTED(planted_no_mask_of_load, NO_MASK_OF_LOAD)
 PLANTED(planted_race_between_blocks, RACE_BETWEEN_BLOCKS)
 PLANTED(planted_read_of_nothing, READ_OF_NOTHING)
 PLANTED(planted_early_return, EARLY_RETURN)
+PLANTED(planted_misaligned_vector, MISALIGNED_VECTOR)

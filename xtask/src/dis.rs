@@ -21,9 +21,15 @@ pub(crate) enum Command {
     /// Draw images from a run
     #[command(disable_help_flag = true)]
     Sample(Untouched),
+    /// Encode the images of an experiment into a cache of latents
+    #[command(disable_help_flag = true)]
+    Encode(Untouched),
     /// Make averaged weights of any width from the snapshots of a run
     #[command(disable_help_flag = true)]
     Ema(Untouched),
+    /// Download data sets, look at them, verify caches of latents
+    #[command(disable_help_flag = true)]
+    Data(Untouched),
     /// Run one pass on tensors from a file, with gradients when asked
     #[command(disable_help_flag = true)]
     Forward(Untouched),
@@ -50,7 +56,9 @@ impl Command {
         match self {
             Self::Train(_) => "train",
             Self::Sample(_) => "sample",
+            Self::Encode(_) => "encode",
             Self::Ema(_) => "ema",
+            Self::Data(_) => "data",
             Self::Forward(_) => "forward",
             Self::Info(_) => "info",
             Self::Convert(_) => "convert",

@@ -4,7 +4,7 @@
 //! block and numbers per token are left out. An exponential is an instruction of the exp unit: 16
 //! states and the step size of an element and order.
 
-use super::shapes::{BlockShape, ProductShape, STATES, TILE};
+use super::shapes::{BlockShape, LayerShape, ProductShape, STATES, TILE};
 use std::iter::Sum;
 use std::ops::{Add, Mul};
 
@@ -106,6 +106,26 @@ pub fn weight_gradient(p: &ProductShape, act: usize) -> Cost {
 pub fn adamw_ema(parameters: usize, act: usize) -> Cost {
     let copy = if act < 4 { act as f64 } else { 0.0 };
     Cost::bytes(parameters as f64 * (9.0 * F32 + copy))
+}
+
+/// A convolution of 3 x 3: pixels and weights read and the result written once.
+pub fn conv2d(layer: &LayerShape, act: usize) -> Cost {
+    let [pixels, inputs, outputs] = [layer.pixels(), layer.inputs, layer.outputs].map(|n| n as f64);
+    let weights = 9.0 * inputs * outputs;
+    let bytes = act as f64 * (pixels * (inputs + outputs) + weights);
+    Cost { bytes, exps: 0.0, flops: 2.0 * pixels * weights }
+}
+
+/// A norm with SiLU, which is an exponential and a reciprocal: the second reading is left out.
+pub fn group_norm(elements: usize, act: usize) -> Cost {
+    let elements = elements as f64;
+    Cost { bytes: 2.0 * act as f64 * elements, exps: 2.0 * elements, flops: 0.0 }
+}
+
+/// Softmax in place, with an exponential for the sum and another for the result.
+pub fn softmax_rows(elements: usize, act: usize) -> Cost {
+    let elements = elements as f64;
+    Cost { bytes: 2.0 * act as f64 * elements, exps: 2.0 * elements, flops: 0.0 }
 }
 
 /// Sum of squares in f32.
@@ -336,6 +356,12 @@ mod tests {
         near("block", 1e6 * block.flops / ceilings().flops, 84.0);
         let training: f64 = costs.backward().iter().map(|cost| cost.flops).sum();
         assert_eq!(training, 2.0 * block.flops);
+    }
+
+    #[test]
+    fn convolutions_cost_what_a_calculation_by_hand_says() {
+        let cost = conv2d(&LayerShape { batch: 2, side: 8, inputs: 3, outputs: 5 }, 2);
+        assert_eq!(cost, Cost { bytes: 2318.0, exps: 0.0, flops: 34_560.0 });
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod conv;
 mod diffusion;
 #[cfg(feature = "device")]
 mod elementwise;
+#[cfg(feature = "device")]
+mod images;
 #[cfg(any(feature = "cuda", feature = "emulated"))]
 mod network;
 #[cfg(feature = "device")]
@@ -31,7 +33,9 @@ pub use costs::{BlockCosts, Ceilings, Cost, exp_ceiling};
 pub use gpu::{driver_version, gpu_state};
 pub use options::{KernelOptions, KernelRequest};
 pub use record::{About, KernelRecord, Measured};
-pub use shapes::{BlockShape, IMAGES, ImageShape, PARAMETERS, SAMPLING, TRAINING};
+pub use shapes::{
+    BlockShape, IMAGES, ImageShape, LAYERS, LayerShape, PARAMETERS, SAMPLING, TRAINING,
+};
 
 #[cfg(feature = "device")]
 pub use case::{Call, Case, Lab, format_name};
@@ -76,4 +80,10 @@ pub fn arena_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, parameters: usize)
 #[cfg(feature = "device")]
 pub fn image_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, shape: ImageShape) -> Vec<Case> {
     diffusion::cases(lab, shape)
+}
+
+/// Convolution, norm and attention of images.
+#[cfg(feature = "device")]
+pub fn layer_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, layer: LayerShape) -> Vec<Case> {
+    images::cases(lab, layer)
 }

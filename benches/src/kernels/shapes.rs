@@ -58,6 +58,41 @@ pub const IMAGES: [ImageShape; 3] = [
     ImageShape { batch: 16_384, channels: 3, side: 32 },
 ];
 
+/// Images inside a convolutional network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerShape {
+    /// Images, `B`.
+    pub batch: usize,
+    /// Height and width, `H = W`.
+    pub side: usize,
+    /// Channels in front of a convolution, `I`.
+    pub inputs: usize,
+    /// Channels behind it, `O`.
+    pub outputs: usize,
+}
+
+const fn layer(batch: usize, side: usize, inputs: usize, outputs: usize) -> LayerShape {
+    LayerShape { batch, side, inputs, outputs }
+}
+
+/// The autoencoder of Stable Diffusion on images of 256 pixels, whose attention is over those of the third
+/// layer; what its encoder begins with, and its decoder ends with.
+pub const LAYERS: [LayerShape; 6] = [
+    layer(8, 256, 128, 128),
+    layer(8, 128, 256, 256),
+    layer(8, 32, 512, 512),
+    layer(1, 32, 512, 512),
+    layer(8, 256, 3, 128),
+    layer(8, 256, 128, 3),
+];
+
+impl LayerShape {
+    /// Pixels of all images.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.side * self.side
+    }
+}
+
 impl ImageShape {
     /// Elements of all images.
     pub fn elements(&self) -> usize {

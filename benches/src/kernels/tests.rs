@@ -22,6 +22,7 @@ fn run_all<A: Activation>() {
     cases.extend(sampling_cases(&lab, BlockShape { batch: 1, ..TINY }));
     cases.extend(arena_cases(&lab, 100_003));
     cases.extend(image_cases(&lab, ImageShape { batch: 3, channels: 3, side: 8 }));
+    cases.extend(layer_cases(&lab, LayerShape { batch: 1, side: 8, inputs: 64, outputs: 64 }));
     cases.push(device_copy(&lab, 4096));
     cases.push(square_product(&lab, 64));
     assert!(cases.len() > 30, "{} cases", cases.len());

@@ -1,6 +1,6 @@
 //! Consecutive positions as one batch.
 
-use crate::{DataError, Dataset, Visit, flip_horizontally, sample_index};
+use crate::{DataError, Dataset, Visit, sample_index};
 use philox::Purpose;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,15 +96,17 @@ impl BatchRequest {
             }
             let visit = Visit { seed: self.seed, position };
             let index = sample_index(self.seed, dataset.len(), position);
-            let label = dataset.load(index, visit, image).map_err(|cause| DataError::Sample {
+            let coin = visit.draws(Purpose::HorizontalFlip);
+            let loaded = match self.flip && coin.bernoulli(0, FLIP_PROBABILITY) {
+                true => dataset.load_mirrored(index, visit, image),
+                false => dataset.load(index, visit, image),
+            };
+            let label = loaded.map_err(|cause| DataError::Sample {
                 dataset: dataset.name().to_string(),
                 position,
                 index,
                 cause: Box::new(cause),
             })?;
-            if self.flip && visit.draws(Purpose::HorizontalFlip).bernoulli(0, FLIP_PROBABILITY) {
-                flip_horizontally(image, shape);
-            }
             batch.labels[i] = label;
             batch.positions[i] = position;
             batch.indices[i] = index;

@@ -3,6 +3,7 @@
 use crate::dataset::check_load;
 use crate::{DataError, Dataset, ImageShape, Visit, signed_unit};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
@@ -31,6 +32,8 @@ pub enum Split {
 #[derive(Clone, Debug)]
 pub struct Cifar10 {
     records: Vec<u8>,
+    /// Each file, and the number of its first record.
+    files: Vec<(PathBuf, u64)>,
     class_names: Vec<String>,
 }
 
@@ -43,19 +46,20 @@ impl Cifar10 {
     ///
     /// # Errors
     /// [`DataError::Io`] when a file or the folder cannot be read, [`DataError::Missing`] when no
-    /// file of the split is there, and [`DataError::Field`] when a file's size is not a positive
+    /// file of the split or no folder is there, and [`DataError::Field`] when a file's size is not a positive
     /// multiple of 3073 bytes, a label is above 9, or there are not ten class names.
     pub fn open(folder: impl AsRef<Path>, split: Split) -> Result<Self, DataError> {
         let folder = folder.as_ref();
         let unpacked = folder.join(ARCHIVE_FOLDER);
         let folder = if unpacked.is_dir() { &unpacked } else { folder };
-        let mut records = Vec::new();
+        let (mut records, mut files) = (Vec::new(), Vec::new());
         for file in files_of(folder, split)? {
             let bytes = fs::read(&file).map_err(DataError::io(&file))?;
             check_records(&file, &bytes)?;
+            files.push((file, (records.len() / RECORD_LEN) as u64));
             records.extend(bytes);
         }
-        Ok(Self { records, class_names: class_names(folder)? })
+        Ok(Self { records, files, class_names: class_names(folder)? })
     }
 
     fn record(&self, index: u64) -> &[u8] {
@@ -92,6 +96,12 @@ impl Dataset for Cifar10 {
         }
         Ok(u32::from(record[0]))
     }
+
+    fn sample_name(&self, index: u64) -> String {
+        let file = self.files.partition_point(|&(_, first)| first <= index) - 1;
+        let (file, first) = &self.files[file];
+        format!("{}: record {}", file.display(), index - first)
+    }
 }
 
 /// The split's files, at least one, in order.
@@ -103,7 +113,12 @@ fn files_of(folder: &Path, split: Split) -> Result<Vec<PathBuf>, DataError> {
         }
     };
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
+    let entries = match fs::read_dir(folder) {
+        // Told like an empty one, with what to do about it.
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        entries => Some(entries.map_err(DataError::io(folder))?),
+    };
+    for entry in entries.into_iter().flatten() {
         let entry = entry.map_err(DataError::io(folder))?;
         if let Some(number) = entry.file_name().to_str().and_then(number) {
             files.push((number, entry.path()));
@@ -117,8 +132,8 @@ fn files_of(folder: &Path, split: Split) -> Result<Vec<PathBuf>, DataError> {
                 Split::Train => "data_batch_1.bin to data_batch_5.bin",
                 Split::Test => "test_batch.bin",
             },
-            help: "unpack the binary version, cifar-10-binary.tar.gz of \
-                   https://www.cs.toronto.edu/~kriz/cifar.html, there; not the Python version",
+            help: "`dis data download cifar10` puts the binary version into data/cifar10; the \
+                   Python version is not read",
         });
     }
     Ok(files.into_iter().map(|(_, file)| file).collect())

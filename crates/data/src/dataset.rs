@@ -1,6 +1,6 @@
 //! What a data set is, and in which order a run sees it.
 
-use crate::DataError;
+use crate::{DataError, flip_horizontally};
 use philox::{Draws, Permutation, Purpose};
 
 /// Size of every image of a data set.
@@ -24,6 +24,21 @@ impl ImageShape {
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// What a sample is as it is stored, before it is prepared for a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Probe {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// How the image is stored: `PNG`, `JPEG`, `npy` or `pixels`.
+    pub format: &'static str,
+    /// What its pixels are: `RGB`, `grey`, `palette` and the like.
+    pub colour: &'static str,
+    /// Label, as [`Dataset::load`] returns it.
+    pub label: u32,
 }
 
 /// One visit to a sample: the source of whatever a data set draws anew each time it is asked.
@@ -68,7 +83,7 @@ pub trait Dataset: Send + Sync {
     /// have none).
     ///
     /// The result depends on `index` and, where a data set draws something anew on each visit, on
-    /// `visit`; on nothing else. Mirroring is the loader's.
+    /// `visit`; on nothing else. Whether to mirror is the loader's to draw.
     ///
     /// # Errors
     /// When the sample cannot be read.
@@ -76,6 +91,45 @@ pub trait Dataset: Send + Sync {
     /// # Panics
     /// When `index` is not below [`Dataset::len`] or `out` is not [`ImageShape::len`] long.
     fn load(&self, index: u64, visit: Visit, out: &mut [f32]) -> Result<u32, DataError>;
+
+    /// Where a sample comes from, for people: a file, and its member where the file is an archive.
+    fn sample_name(&self, index: u64) -> String {
+        format!("sample {index}")
+    }
+
+    /// Decodes a sample completely and says what is stored, or what is wrong with it.
+    ///
+    /// Whatever [`Dataset::load`] would refuse is refused here too.
+    ///
+    /// # Errors
+    /// When the sample cannot be read.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Dataset::len`].
+    fn probe(&self, index: u64) -> Result<Probe, DataError> {
+        let ImageShape { channels, height, width } = self.shape();
+        let visit = Visit { seed: 0, position: 0 };
+        let label = self.load(index, visit, &mut vec![0.0; self.shape().len()])?;
+        let colour = match channels {
+            1 => "grey",
+            3 => "RGB",
+            _ => "other",
+        };
+        Ok(Probe { width, height, format: "pixels", colour, label })
+    }
+
+    /// The same for the image mirrored left to right.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::load`].
+    ///
+    /// # Panics
+    /// As [`Dataset::load`] does.
+    fn load_mirrored(&self, index: u64, visit: Visit, out: &mut [f32]) -> Result<u32, DataError> {
+        let label = self.load(index, visit, out)?;
+        flip_horizontally(out, self.shape());
+        Ok(label)
+    }
 }
 
 /// The sample that a run visits at a position, of a data set of `len` samples.

@@ -1,9 +1,10 @@
-//! PNG and JPEG files as RGB bytes, with limits.
+//! PNG, JPEG and npy files as RGB bytes, with limits.
 
+use crate::npy::{NpyHeader, is_npy};
 use crate::{DataError, Raster};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
-use std::fs;
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// Pixels of the largest image that is decoded: 64 Mpx.
@@ -13,36 +14,63 @@ pub const MAX_DECODED_BYTES: u64 = 256 << 20;
 /// Bytes of the largest file that is read: 256 MiB.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Reads a PNG or JPEG file as RGB, 8 bits a channel.
+/// Reads a PNG, JPEG or npy file as RGB, 8 bits a channel.
 ///
 /// The content decides the format, not the name: ImageNet has a PNG called `.JPEG`. Grey and palette
 /// images become RGB and alpha is dropped, not composited, as Pillow's `convert("RGB")` does. 16 bits
 /// are rounded to 8 (Pillow clips grey ones). An orientation in the metadata is ignored, as by Pillow.
 ///
-/// JPEG pixels differ a little from Pillow's (libjpeg-turbo): by at most 3 of 255 without chroma
-/// subsampling and 7 with it, in most bytes not at all.
+/// JPEG pixels differ a little from Pillow's (libjpeg-turbo): most bytes not at all, without chroma
+/// subsampling by at most 3 of 255, with it by at most 7 to 23 at hard edges. The README of the crate
+/// has the figures, and the whole list of what becomes of which image.
 ///
 /// # Errors
 /// [`DataError::Io`] when the file cannot be read; [`DataError::Image`] when it is empty, cut short,
 /// damaged, of another format or beyond [`MAX_PIXELS`], [`MAX_DECODED_BYTES`] or [`MAX_FILE_BYTES`].
 pub fn read_image(file: impl AsRef<Path>) -> Result<Raster, DataError> {
     let file = file.as_ref();
+    let mut bytes = Vec::new();
+    read_file(file, &mut bytes)?;
     let broken = |reason| DataError::Image { file: file.to_path_buf(), reason };
-    let len = fs::metadata(file).map_err(DataError::io(file))?.len();
-    if len > MAX_FILE_BYTES {
-        return Err(broken(format!("{len} bytes, more than {MAX_FILE_BYTES}")));
-    }
-    decode(&fs::read(file).map_err(DataError::io(file))?).map_err(broken)
+    decode(&bytes).map(|decoded| decoded.image).map_err(broken)
 }
 
-fn decode(bytes: &[u8]) -> Result<Raster, String> {
+/// Replaces `bytes` by those of a file of at most [`MAX_FILE_BYTES`].
+pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let len = file.metadata().map_err(DataError::io(path))?.len();
+    if len > MAX_FILE_BYTES {
+        let reason = format!("{len} bytes, more than {MAX_FILE_BYTES}");
+        return Err(DataError::Image { file: path.to_path_buf(), reason });
+    }
+    bytes.clear();
+    bytes.reserve(len as usize);
+    // What is no file has no length, and could be endless.
+    file.take(MAX_FILE_BYTES).read_to_end(bytes).map_err(DataError::io(path))?;
+    Ok(())
+}
+
+/// An image as RGB, and what it was.
+pub(crate) struct Decoded {
+    pub(crate) image: Raster,
+    pub(crate) format: &'static str,
+    pub(crate) colour: &'static str,
+}
+
+/// Decodes a whole PNG, JPEG or npy file; its first bytes say which it is.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     if bytes.is_empty() {
         return Err("the file is empty".into());
     }
-    let describe = |e: image::ImageError| e.to_string();
-    if bytes.starts_with(&JPEG_START) && !jpeg_is_complete(bytes) {
-        return Err("the JPEG is cut short: it has no end marker".into());
+    if is_npy(bytes) {
+        return decode_npy(bytes);
     }
+    let (format, colour) = if bytes.starts_with(&JPEG_START) {
+        ("JPEG", jpeg_colour(bytes)?)
+    } else {
+        ("PNG", png_colour(bytes))
+    };
+    let describe = |e: image::ImageError| e.to_string();
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     let mut reader =
@@ -50,44 +78,146 @@ fn decode(bytes: &[u8]) -> Result<Raster, String> {
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(describe)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("{width}x{height} pixels, more than {MAX_PIXELS}"));
-    }
+    check_pixels(u64::from(width), u64::from(height))?;
+    check_promise(bytes, u64::from(width), u64::from(height))?;
     if decoder.total_bytes() > MAX_DECODED_BYTES {
         let bytes = decoder.total_bytes();
         return Err(format!("{bytes} bytes when decoded, more than {MAX_DECODED_BYTES}"));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(describe)?.into_rgb8();
-    if width == 0 || height == 0 {
+    let image = Raster::new(width as usize, height as usize, 3, image.into_raw());
+    Ok(Decoded { image, format, colour })
+}
+
+pub(crate) fn check_pixels(width: u64, height: u64) -> Result<(), String> {
+    let pixels = width.checked_mul(height);
+    if pixels.is_none_or(|pixels| pixels > MAX_PIXELS) {
+        return Err(format!("{width}x{height} pixels, more than {MAX_PIXELS}"));
+    }
+    if pixels == Some(0) {
         return Err(format!("{width}x{height} pixels"));
     }
-    Ok(Raster::new(width as usize, height as usize, 3, image.into_raw()))
+    Ok(())
+}
+
+/// Refuses a file that is too short for its pixels, before memory is set aside for them.
+///
+/// Deflate makes at most 1,032 bytes of one, and a JPEG spends at least one bit on a block of 8x8.
+fn check_promise(bytes: &[u8], width: u64, height: u64) -> Result<(), String> {
+    let least = if bytes.starts_with(&JPEG_START) {
+        width.div_ceil(8) * height.div_ceil(8) / 8
+    } else {
+        let (depth, colour) = (bytes.get(24).copied(), bytes.get(25).copied());
+        let channels = match colour {
+            Some(2) => 3,
+            Some(4) => 2,
+            Some(6) => 4,
+            _ => 1,
+        };
+        (width * channels * u64::from(depth.unwrap_or(1))).div_ceil(8) * height / 1032
+    };
+    if least > bytes.len() as u64 {
+        let found = bytes.len();
+        return Err(format!("{found} bytes, too few for the {width}x{height} pixels it promises"));
+    }
+    Ok(())
+}
+
+/// An array of bytes, `[C, H, W]`, `[H, W, C]` or `[H, W]`, with 1 or 3 channels.
+fn decode_npy(bytes: &[u8]) -> Result<Decoded, String> {
+    let header = NpyHeader::parse(bytes)?;
+    if header.descr != "|u1" || header.fortran_order {
+        let order = if header.fortran_order { "Fortran" } else { "C" };
+        let NpyHeader { descr, .. } = header;
+        return Err(format!("elements {descr} in {order} order, expected |u1 in C order"));
+    }
+    let (width, height, channels, planar) = match header.shape[..] {
+        [channels @ (1 | 3), height, width] => (width, height, channels, true),
+        [height, width, channels @ (1 | 3)] => (width, height, channels, false),
+        [height, width] => (width, height, 1, true),
+        ref shape => {
+            return Err(format!("shape {shape:?}, expected [C, H, W], [H, W, C] or [H, W]"));
+        }
+    };
+    check_pixels(width, height)?;
+    let (width, height, channels) = (width as usize, height as usize, channels as usize);
+    let decoded = pixels_of(&bytes[header.data_start..], width, height, channels, planar)?;
+    Ok(Decoded { format: "npy", ..decoded })
+}
+
+/// Pixels that are stored as they are; grey is repeated.
+pub(crate) fn pixels_of(
+    bytes: &[u8],
+    width: usize,
+    height: usize,
+    channels: usize,
+    planar: bool,
+) -> Result<Decoded, String> {
+    let plane_len = width * height;
+    let expected = plane_len * channels;
+    if bytes.len() != expected {
+        let found = bytes.len();
+        return Err(format!("{found} bytes of pixels, expected {expected}"));
+    }
+    let (pixels, colour) = match (channels, planar) {
+        (1, _) => (bytes.iter().flat_map(|&grey| [grey; 3]).collect(), "grey"),
+        (_, true) => {
+            let (red, others) = bytes.split_at(plane_len);
+            let (green, blue) = others.split_at(plane_len);
+            let pixels = red.iter().zip(green).zip(blue);
+            (pixels.flat_map(|((&red, &green), &blue)| [red, green, blue]).collect(), "RGB")
+        }
+        (_, false) => (bytes.to_vec(), "RGB"),
+    };
+    Ok(Decoded { image: Raster::new(width, height, 3, pixels), format: "pixels", colour })
+}
+
+/// From the header that every PNG begins with; the decoder checks that it is one.
+fn png_colour(bytes: &[u8]) -> &'static str {
+    match bytes.get(24..26) {
+        Some([16, 0]) => "grey, 16 bits",
+        Some([_, 0]) => "grey",
+        Some([16, 2]) => "RGB, 16 bits",
+        Some([_, 3]) => "palette",
+        Some([_, 4]) => "grey with alpha",
+        Some([_, 6]) => "RGB with alpha",
+        _ => "RGB",
+    }
 }
 
 const JPEG_START: [u8; 2] = [0xFF, 0xD8];
 
-/// Whether a JPEG has its end marker. The decoder fills what is missing with grey and says nothing.
+/// The colours of a JPEG, if it has its end marker: the decoder fills what is missing with grey and
+/// says nothing.
 ///
 /// Walks the segments rather than searching, since a thumbnail inside has an end of its own, and
 /// bytes after the end, which cameras write, are allowed.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
+fn jpeg_colour(bytes: &[u8]) -> Result<&'static str, String> {
+    let cut_short = || "the JPEG is cut short: it has no end marker".to_owned();
+    let mut colour = "RGB";
     let mut at = JPEG_START.len();
     loop {
         // The next marker: behind a header at once, behind entropy-coded data after some bytes.
-        let Some(found) = bytes[at..].windows(2).position(|w| w[0] == 0xFF && is_marker(w[1]))
-        else {
-            return false;
-        };
-        at += found + 2;
+        let found = bytes[at..].windows(2).position(|w| w[0] == 0xFF && is_marker(w[1]));
+        at += found.ok_or_else(cut_short)? + 2;
         match bytes[at - 1] {
-            0xD9 => return true,
+            0xD9 => return Ok(colour),
             // Restarts, a repeated start and TEM stand alone.
             0xD0..=0xD8 | 0x01 => {}
-            _ => {
-                let Some(&[high, low]) = bytes.get(at..at + 2) else { return false };
+            marker => {
+                let segment = &bytes[at..];
+                let &[high, low, ..] = segment else { return Err(cut_short()) };
+                // A frame: length, bits, height, width, number of components.
+                if is_frame(marker) && segment.len() > 7 {
+                    colour = match segment[7] {
+                        1 => "grey",
+                        4 => "CMYK",
+                        _ => "RGB",
+                    };
+                }
                 at += usize::from(u16::from_be_bytes([high, low]));
                 if at > bytes.len() {
-                    return false;
+                    return Err(cut_short());
                 }
             }
         }
@@ -97,4 +227,9 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
 /// In entropy-coded data 0xFF is followed by 0; fill bytes are 0xFF.
 fn is_marker(byte: u8) -> bool {
     !matches!(byte, 0x00 | 0xFF)
+}
+
+/// Start of a frame of any kind, as opposed to tables (0xC4, 0xCC) and extensions (0xC8).
+fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
 }

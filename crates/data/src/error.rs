@@ -47,6 +47,18 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A member of an archive, or a record of an array file, that cannot be read or decoded.
+    #[error("{}: {member}, at byte {offset}: {reason}", file.display())]
+    Member {
+        /// The archive or array file.
+        file: PathBuf,
+        /// Name of the member, or number of the record.
+        member: String,
+        /// Where in the file it starts.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An argument of a data set or loader is out of range.
     #[error("{field} is {got}, expected {expected}")]
     Config {
@@ -79,6 +91,9 @@ pub enum DataError {
         /// The panic's message.
         message: String,
     },
+    /// A latent cache cannot be made or used.
+    #[error(transparent)]
+    Latents(#[from] crate::latents::LatentError),
     /// The threads of a loader are gone.
     #[error("no worker is left to load the batch at position {position}")]
     WorkersGone {

@@ -1,71 +1,92 @@
 //! A folder of PNG and JPEG files.
 
-use crate::dataset::check_load;
-use crate::{DataError, Dataset, ImageShape, Visit, centre_crop, read_image, signed_unit};
+use crate::class_names::readable_names;
+use crate::decode::read_file;
+use crate::names::Names;
+use crate::{DataError, ImageSource};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Ends of the names of image files, in any case.
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
-/// PNG and JPEG files, cropped to squares.
+/// PNG and JPEG files, in a folder for each class or without classes.
 ///
 /// Either every sub-folder is a class, named and numbered by its sorted name, with the files directly
 /// in it; or there is none and the files of the folder itself have no labels. Names are sorted by
 /// their bytes, so the order is the same on every machine. Hidden names and files with other endings
-/// are passed over. Files are decoded as [`read_image`] describes (alpha is dropped) and cropped by
-/// [`centre_crop`].
+/// are passed over. Files are decoded as [`crate::read_image`] describes (alpha is dropped).
+///
+/// A file `classes.txt` or `LOC_synset_mapping.txt` (as ImageNet has it) in the folder gives classes
+/// names for people: a folder's name, a space, and what it shows, one line a class. It changes no
+/// label.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
-    files: Vec<(PathBuf, u32)>,
+    classes: Vec<Class>,
+    files: Names,
     class_names: Vec<String>,
-    size: usize,
+}
+
+/// A folder and where its files start among all.
+#[derive(Clone, Debug)]
+struct Class {
+    folder: PathBuf,
+    start: usize,
 }
 
 impl ImageFolder {
-    /// Lists the files; `size` is the side of the square that [`Dataset::load`] gives, in pixels.
+    /// Lists the files.
     ///
     /// # Errors
     /// [`DataError::Io`] when a folder cannot be listed, [`DataError::Missing`] when it or a class
-    /// has no image, [`DataError::Field`] when there are images both in the folder and in classes,
-    /// and [`DataError::Config`] unless `size` is 1 to 4096. Files are opened by `load` only.
-    pub fn open(folder: impl AsRef<Path>, size: usize) -> Result<Self, DataError> {
+    /// has no image, [`DataError::Field`] when there are images both in the folder and in classes, or
+    /// when the file of class names lacks a folder or has another. Images are opened by `read` only.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, DataError> {
         let folder = folder.as_ref();
-        DataError::check_range("size of images", size as u64, 1..=4096)?;
         let listing = Listing::read(folder)?;
-        if let (Some(class), Some(file)) = (listing.folders.first(), listing.images.first()) {
+        if let (Some(class), false) = (listing.folders.first(), listing.images.len() == 0) {
             return Err(DataError::Field {
                 file: folder.to_path_buf(),
                 field: "content".into(),
                 expected: "either images or one folder a class".into(),
-                got: format!("both {} and {}", name_of(file), name_of(class)),
+                got: format!("both {} and {}", listing.images.text(0), name_of(class)),
             });
         }
         if listing.folders.is_empty() {
-            let images = listing.nonempty_images(folder)?;
-            let files = images.into_iter().map(|file| (file, 0)).collect();
-            return Ok(Self { files, class_names: Vec::new(), size });
+            let files = listing.nonempty_images(folder)?;
+            let classes = vec![Class { folder: folder.to_path_buf(), start: 0 }];
+            return Ok(Self { classes, files, class_names: Vec::new() });
         }
-        let mut files = Vec::new();
-        for (label, class) in (0..).zip(&listing.folders) {
-            let images = Listing::read(class)?.nonempty_images(class)?;
-            files.extend(images.into_iter().map(|file| (file, label)));
+        let (mut files, mut classes) = (Names::default(), Vec::new());
+        for folder in &listing.folders {
+            let images = Listing::read(folder)?.nonempty_images(folder)?;
+            classes.push(Class { folder: folder.clone(), start: files.len() });
+            for image in 0..images.len() {
+                files.push(images.get(image));
+            }
         }
-        let class_names = listing.folders.iter().map(|class| name_of(class)).collect();
-        Ok(Self { files, class_names, size })
+        let names = listing.folders.iter().map(|class| name_of(class)).collect();
+        Ok(Self { classes, files, class_names: readable_names(folder, names)? })
     }
 
-    /// The file of a sample.
+    /// The file of an image.
     ///
     /// # Panics
-    /// When there is no such sample.
-    pub fn file(&self, index: u64) -> &Path {
-        &self.files[index as usize].0
+    /// When there is no such image.
+    pub fn file(&self, index: u64) -> PathBuf {
+        let class = &self.classes[self.class_of(index)];
+        class.folder.join(OsStr::from_bytes(self.files.get(index as usize)))
+    }
+
+    fn class_of(&self, index: u64) -> usize {
+        self.classes.partition_point(|class| class.start <= index as usize) - 1
     }
 }
 
-impl Dataset for ImageFolder {
-    fn name(&self) -> &str {
+impl ImageSource for ImageFolder {
+    fn kind(&self) -> &'static str {
         "image_folder"
     }
 
@@ -73,8 +94,20 @@ impl Dataset for ImageFolder {
         self.files.len() as u64
     }
 
-    fn shape(&self) -> ImageShape {
-        ImageShape { channels: 3, height: self.size, width: self.size }
+    fn read(&self, index: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+        read_file(&self.file(index), bytes)
+    }
+
+    fn label(&self, index: u64) -> u32 {
+        self.class_of(index) as u32
+    }
+
+    fn sample_name(&self, index: u64) -> String {
+        self.file(index).display().to_string()
+    }
+
+    fn broken(&self, index: u64, reason: String) -> DataError {
+        DataError::Image { file: self.file(index), reason }
     }
 
     fn num_classes(&self) -> usize {
@@ -84,24 +117,12 @@ impl Dataset for ImageFolder {
     fn class_name(&self, label: u32) -> Option<&str> {
         self.class_names.get(label as usize).map(String::as_str)
     }
-
-    fn load(&self, index: u64, _: Visit, out: &mut [f32]) -> Result<u32, DataError> {
-        check_load(self, index, out);
-        let (file, label) = &self.files[index as usize];
-        let image = centre_crop(&read_image(file)?, self.size);
-        for (channel, plane) in out.chunks_exact_mut(self.size * self.size).enumerate() {
-            for (out, pixel) in plane.iter_mut().zip(image.pixels().chunks_exact(3)) {
-                *out = signed_unit(pixel[channel]);
-            }
-        }
-        Ok(*label)
-    }
 }
 
 /// What a folder holds, each sorted.
 struct Listing {
     folders: Vec<PathBuf>,
-    images: Vec<PathBuf>,
+    images: Names,
 }
 
 impl Listing {
@@ -109,29 +130,31 @@ impl Listing {
         let (mut folders, mut images) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
             let entry = entry.map_err(DataError::io(folder))?;
-            let path = entry.path();
-            if name_of(&path).starts_with('.') {
+            let name = entry.file_name();
+            if name.as_bytes().starts_with(b".") {
                 continue;
             }
             // The entry's type costs no system call; only links have to be followed.
-            let mut kind = entry.file_type().map_err(DataError::io(&path))?;
+            let mut kind = entry.file_type().map_err(DataError::io(&entry.path()))?;
             if kind.is_symlink() {
+                let path = entry.path();
                 kind = fs::metadata(&path).map_err(DataError::io(&path))?.file_type();
             }
             if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file() && is_image(&path) {
-                images.push(path);
+                folders.push(entry.path());
+            } else if kind.is_file() && has_image_extension(Path::new(&name)) {
+                images.push(name);
             }
         }
-        let bytes = |path: &PathBuf| path.as_os_str().as_encoded_bytes().to_vec();
-        folders.sort_by_cached_key(bytes);
-        images.sort_by_cached_key(bytes);
-        Ok(Self { folders, images })
+        folders.sort_by_cached_key(|path| path.as_os_str().as_bytes().to_vec());
+        images.sort();
+        let mut names = Names::default();
+        images.iter().for_each(|name| names.push(name.as_bytes()));
+        Ok(Self { folders, images: names })
     }
 
-    fn nonempty_images(self, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-        if self.images.is_empty() {
+    fn nonempty_images(self, folder: &Path) -> Result<Names, DataError> {
+        if self.images.len() == 0 {
             return Err(DataError::Missing {
                 folder: folder.to_path_buf(),
                 expected: "image (.png, .jpg, .jpeg)",
@@ -142,9 +165,13 @@ impl Listing {
     }
 }
 
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+/// Whether what follows the dot of a name is that of an image file.
+pub(crate) fn is_image_extension(extension: &[u8]) -> bool {
+    EXTENSIONS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(extension))
+}
+
+fn has_image_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| is_image_extension(extension.as_bytes()))
 }
 
 fn name_of(path: &Path) -> String {

@@ -42,11 +42,22 @@
 //! |---|---|---|---|
 //! | [`Shapes`] | generated, any size and number | 4 | a seed |
 //! | [`Cifar10`] | 32x32 | 10 | the official binary files |
-//! | [`ImageFolder`] | PNG and JPEG, cropped to a square | one a sub-folder, or none | a folder |
+//! | [`ImageFiles`] | PNG, JPEG, npy or pixels, made squares by a [`Preparation`] | the source's | an [`ImageSource`] |
+//! | [`latents::LatentCache`] | what an autoencoder made of images | those of the images | a cache |
 //!
-//! A new one implements [`Dataset`]: six short functions, of which `load` writes one image. Images of
-//! files are resized by [`resize`], which equals Pillow (9.5 to 12.3) bit for bit, because published
-//! numbers were made with Pillow and no other Rust resizer matches it.
+//! | source | labels | from |
+//! |---|---|---|
+//! | [`ImageFolder`] | one a sub-folder, or none | a folder |
+//! | [`WebDataset`] | `.cls`, `.json`, one a folder, or none | tar files |
+//! | [`EdmZip`] | `dataset.json`, or none | a zip file |
+//! | [`Celeba`] | none | a zip file or a folder, and the list of parts |
+//! | [`ArrayImages`] | an array, or none | `.npy`, `.npz`, `.safetensors` |
+//!
+//! A new data set implements [`Dataset`], of which `load` writes one image; a new format of stored
+//! images implements [`ImageSource`], of which `read` gives the bytes of one. Images of files are
+//! resized by [`resize`], which equals Pillow (9.5 to 12.1) bit for bit, because published numbers
+//! were made with Pillow and no other Rust resizer matches it. The README of the crate has the
+//! formats, what becomes of which kind of image, and all limits.
 //!
 //! # Damage
 //!
@@ -54,27 +65,51 @@
 //! expected and what was found; those of a [`Loader`] also the position, and arrive in order.
 #![forbid(unsafe_code)]
 
+mod array_file;
+mod array_images;
 mod batch;
+mod celeba;
 mod cifar10;
+mod class_names;
 mod dataset;
 mod decode;
+mod edm_zip;
 mod error;
+mod image_files;
 mod image_folder;
+pub mod latents;
+mod limits;
 mod loader;
+mod names;
+mod npy;
 mod pool;
+mod positioned;
 mod resize;
 mod shapes;
 mod shapes_judge;
+mod shard_scan;
+mod shared_file;
+mod source;
+mod tar_scan;
 mod transform;
+mod web_dataset;
+mod zip_members;
 
+pub use array_images::ArrayImages;
 pub use batch::{Batch, load_batch};
+pub use celeba::{Celeba, CelebaPart};
 pub use cifar10::{Cifar10, Split};
-pub use dataset::{Dataset, ImageShape, Visit, sample_index};
+pub use dataset::{Dataset, ImageShape, Probe, Visit, sample_index};
 pub use decode::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS, read_image};
+pub use edm_zip::EdmZip;
 pub use error::DataError;
+pub use image_files::{ImageFiles, Preparation};
 pub use image_folder::ImageFolder;
+pub use limits::{MAX_CLASSES, MAX_COMPRESSION_RATIO, MAX_MEMBER_BYTES, MAX_MEMBERS};
 pub use loader::{Loader, LoaderConfig};
-pub use resize::{Filter, Raster, resize, resize_window};
+pub use resize::{Filter, PassOrder, Raster, resize, resize_window};
 pub use shapes::Shapes;
 pub use shapes_judge::{ShapeMatch, nearest_class};
-pub use transform::{centre_crop, flip_horizontally, signed_unit};
+pub use source::{Encoding, ImageSource};
+pub use transform::{centre_crop, flip_horizontally, signed_unit, write_planes};
+pub use web_dataset::WebDataset;

@@ -54,6 +54,11 @@ fn files_are_read_in_the_order_of_their_numbers() {
             assert_eq!(*got, f32::from(byte) / 127.5 - 1.0);
         }
     }
+    let name = |index| train.sample_name(index);
+    assert!(name(1).ends_with("data_batch_1.bin: record 1"), "{}", name(1));
+    assert!(name(5).ends_with("data_batch_10.bin: record 0"), "{}", name(5));
+    let probe = train.probe(5).unwrap();
+    assert_eq!((probe.width, probe.height, probe.format, probe.colour), (32, 32, "pixels", "RGB"));
     let test = Cifar10::open(folder.path(), Split::Test).unwrap();
     assert_eq!((test.len(), load(&test, 0).1), (4, 0));
     assert_eq!(test.class_name(9), Some("truck"));
@@ -114,7 +119,8 @@ fn folders_without_the_files() {
     assert!(message.contains("found no test_batch.bin"), "{message}");
 
     let gone = Cifar10::open(empty.path().join("nowhere"), Split::Train).unwrap_err();
-    assert!(matches!(&gone, DataError::Io { path, .. } if path.ends_with("nowhere")), "{gone}");
+    assert!(matches!(&gone, DataError::Missing { folder, .. } if folder.ends_with("nowhere")));
+    assert!(gone.to_string().contains("dis data download cifar10"), "{gone}");
 }
 
 #[test]

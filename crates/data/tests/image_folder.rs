@@ -1,6 +1,9 @@
 //! Folders of images: classes, formats, and files that are broken.
 
-use data::{DataError, Dataset, ImageFolder, Raster, Visit, centre_crop, read_image, signed_unit};
+use data::{
+    DataError, Dataset, ImageFiles, ImageFolder, Preparation, Raster, Visit, centre_crop,
+    read_image, signed_unit,
+};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, Rgb, RgbImage, RgbaImage};
 use std::fs;
 use std::io::Cursor;
@@ -27,7 +30,11 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     file
 }
 
-fn load(set: &ImageFolder, index: u64) -> (Vec<f32>, u32) {
+fn open(folder: impl AsRef<Path>, size: usize) -> Result<ImageFiles<ImageFolder>, DataError> {
+    ImageFiles::new(ImageFolder::open(folder)?, Preparation::CentreCrop { size })
+}
+
+fn load(set: &ImageFiles<ImageFolder>, index: u64) -> (Vec<f32>, u32) {
     let mut out = vec![f32::NAN; set.shape().len()];
     let label = set.load(index, VISIT, &mut out).expect("a good image");
     (out, label)
@@ -44,10 +51,12 @@ fn folders_are_classes() {
     }
     write(folder.path(), "ant/notes.txt", b"not an image");
     write(folder.path(), "labels.csv", b"not an image");
-    let set = ImageFolder::open(folder.path(), 8).unwrap();
+    let set = open(folder.path(), 8).unwrap();
     let files: Vec<_> = (0..set.len())
         .map(|i| {
-            (set.file(i).strip_prefix(folder.path()).unwrap().to_str().unwrap(), load(&set, i).1)
+            let name = set.sample_name(i);
+            let name = name.strip_prefix(folder.path().to_str().unwrap()).unwrap();
+            (name[1..].to_owned(), load(&set, i).1)
         })
         .collect();
     // Byte order: capitals first, and "10" before "9".
@@ -57,7 +66,8 @@ fn folders_are_classes() {
         ("ant/9.png", 1),
         ("zebra/a.PNG", 2),
         ("zebra/b.png", 2),
-    ];
+    ]
+    .map(|(name, label)| (name.to_owned(), label));
     assert_eq!(files, expected);
     assert_eq!((set.num_classes(), set.class_name(2), set.class_name(3)), (3, Some("zebra"), None));
     assert_eq!((set.shape().channels, set.shape().height, set.shape().width), (3, 8, 8));
@@ -69,9 +79,9 @@ fn a_flat_folder_has_no_labels() {
     for name in ["b.png", "a.jpg"] {
         write(folder.path(), name, &encoded(slopes(20, 20), ImageFormat::Png));
     }
-    let set = ImageFolder::open(folder.path(), 16).unwrap();
+    let set = open(folder.path(), 16).unwrap();
     assert_eq!((set.len(), set.num_classes(), load(&set, 1).1), (2, 0, 0));
-    assert!(set.file(0).ends_with("a.jpg"));
+    assert!(set.source().file(0).ends_with("a.jpg"));
 }
 
 /// `[C, H, W]` of the crop, in [-1, 1].
@@ -80,7 +90,7 @@ fn pixels_are_those_of_the_crop() {
     let folder = TempDir::new().unwrap();
     let source = slopes(70, 50);
     write(folder.path(), "a.png", &encoded(source.clone(), ImageFormat::Png));
-    let (pixels, _) = load(&ImageFolder::open(folder.path(), 24).unwrap(), 0);
+    let (pixels, _) = load(&open(folder.path(), 24).unwrap(), 0);
     let crop = centre_crop(&Raster::new(70, 50, 3, source.into_raw()), 24);
     for (i, got) in pixels.iter().enumerate() {
         let byte = crop.pixels()[i % (24 * 24) * 3 + i / (24 * 24)];
@@ -149,7 +159,8 @@ fn refused(folder: &TempDir, bytes: &[u8]) -> String {
             assert_eq!(file, path);
             reason
         }
-        other => panic!("accepted or otherwise refused: {other:?}"),
+        Err(other) => panic!("otherwise refused: {other}"),
+        Ok(image) => panic!("accepted: {}x{} pixels", image.width(), image.height()),
     }
 }
 
@@ -219,6 +230,38 @@ fn promises_of_size_are_not_believed() {
     }
 }
 
+/// The decoders would set memory aside for all pixels, and JPEG's would make them grey.
+#[test]
+fn files_too_short_for_their_pixels() {
+    let folder = TempDir::new().unwrap();
+    let jpeg = encoded(slopes(64, 64), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|w| w == [0xFF, 0xC0]).expect("a frame");
+    let mut promise = jpeg;
+    promise[frame + 5..frame + 9].copy_from_slice(&[0x1F, 0x40, 0x1F, 0x40]);
+    let reason = refused(&folder, &promise);
+    assert!(reason.contains("too few for the 8000x8000 pixels"), "{reason}");
+
+    // One colour, compressed as well as can be: short, but all there.
+    for image in [DynamicImage::new_rgb8(2000, 2000), DynamicImage::new_luma8(2000, 2000)] {
+        let mut bytes = Cursor::new(Vec::new());
+        let best = image::codecs::png::PngEncoder::new_with_quality(
+            &mut bytes,
+            image::codecs::png::CompressionType::Best,
+            image::codecs::png::FilterType::NoFilter,
+        );
+        image.write_with_encoder(best).unwrap();
+        let black = read_image(write(folder.path(), "black.png", bytes.get_ref())).unwrap();
+        assert_eq!((black.width(), black.pixels()[11_999_999]), (2000, 0));
+
+        let mut promise = bytes.into_inner();
+        promise[16..24].copy_from_slice(&[0, 0, 0x1F, 0x40, 0, 0, 0x1F, 0x40]);
+        let sum = crc32(&promise[12..29]);
+        promise[29..33].copy_from_slice(&sum.to_be_bytes());
+        let reason = refused(&folder, &promise);
+        assert!(reason.contains("too few for the 8000x8000 pixels"), "{reason}");
+    }
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0xEDB8_8320))
@@ -228,21 +271,100 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn folders_that_are_no_data_set() {
     let folder = TempDir::new().unwrap();
-    let open = |name: &str| ImageFolder::open(folder.path().join(name), 8).unwrap_err();
+    let refused = |name: &str| ImageFolder::open(folder.path().join(name)).unwrap_err();
     write(folder.path(), "empty/readme.txt", b"");
-    assert!(matches!(open("empty"), DataError::Missing { .. }));
+    assert!(matches!(refused("empty"), DataError::Missing { .. }));
 
     let png = encoded(slopes(9, 9), ImageFormat::Png);
     write(folder.path(), "hole/a/x.png", &png);
     write(folder.path(), "hole/b/x.txt", b"");
-    let hole = open("hole");
+    let hole = refused("hole");
     assert!(matches!(&hole, DataError::Missing { folder, .. } if folder.ends_with("hole/b")));
 
     write(folder.path(), "both/a/x.png", &png);
     write(folder.path(), "both/y.png", &png);
-    assert!(open("both").to_string().contains("both y.png and a"), "{}", open("both"));
+    assert!(refused("both").to_string().contains("both y.png and a"), "{}", refused("both"));
 
-    assert!(matches!(open("nowhere"), DataError::Io { .. }));
-    let size = ImageFolder::open(folder.path(), 0).unwrap_err();
+    assert!(matches!(refused("nowhere"), DataError::Io { .. }));
+    let size = open(folder.path().join("hole/a"), 0).unwrap_err();
     assert_eq!(size.to_string(), "size of images is 0, expected 1 to 4096");
+}
+
+/// Names for people change no label, and have to fit the folders.
+#[test]
+fn names_of_classes() {
+    let folder = TempDir::new().unwrap();
+    let png = encoded(slopes(9, 9), ImageFormat::Png);
+    for class in ["n02", "n01"] {
+        write(folder.path(), &format!("{class}/x.png"), &png);
+    }
+    let names = |file: &str, text: &str| {
+        let file = write(folder.path(), file, text.as_bytes());
+        let set = open(folder.path(), 8);
+        fs::remove_file(file).expect("the file of names");
+        set.map(|set| [0, 1].map(|label| set.class_name(label).expect("a class").to_owned()))
+    };
+    let both = "n02 great white shark, Carcharodon\n\nn01 tench\n";
+    let expected = ["tench", "great white shark, Carcharodon"].map(str::to_owned);
+    assert_eq!(names("LOC_synset_mapping.txt", both).unwrap(), expected);
+    assert_eq!(names("classes.txt", "n01\nn02\n").unwrap(), ["n01", "n02"].map(str::to_owned));
+    for (text, reason) in [
+        ("n01 tench", "content is no n02, expected a line for every class"),
+        ("n01 tench\nn03 x\n", "line 2 is n03, expected the name of a class's folder"),
+        ("n01 tench\nn01 fish\n", "line 2 is n01 again"),
+    ] {
+        let error = names("classes.txt", text).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+/// What is stored is told apart from what the network sees.
+#[test]
+fn probes_say_what_is_stored() {
+    let folder = TempDir::new().unwrap();
+    let rgb = slopes(40, 30);
+    let deep = image::ImageBuffer::from_fn(4, 5, |x, _| image::Luma([x as u16]));
+    let grey: DynamicImage = GrayImage::new(4, 5).into();
+    let files = [
+        ("a.png", encoded(rgb.clone(), ImageFormat::Png), (40, 30, "PNG", "RGB")),
+        ("b.png", encoded(rgb, ImageFormat::Jpeg), (40, 30, "JPEG", "RGB")),
+        ("c.png", encoded(grey.clone(), ImageFormat::Jpeg), (4, 5, "JPEG", "grey")),
+        ("d.png", encoded(grey, ImageFormat::Png), (4, 5, "PNG", "grey")),
+        (
+            "e.png",
+            encoded(DynamicImage::ImageLuma16(deep), ImageFormat::Png),
+            (4, 5, "PNG", "grey, 16 bits"),
+        ),
+        ("f.png", encoded(RgbaImage::new(4, 5), ImageFormat::Png), (4, 5, "PNG", "RGB with alpha")),
+        ("g.png", include_bytes!("goldens/palette.png").to_vec(), (3, 1, "PNG", "palette")),
+    ];
+    for (name, bytes, _) in &files {
+        write(folder.path(), name, bytes);
+    }
+    write(folder.path(), "h.jpg", b"\xFF\xD8\xFF");
+    let set = open(folder.path(), 8).unwrap();
+    for (index, (name, _, expected)) in (0..).zip(&files) {
+        let probe = set.probe(index).unwrap();
+        assert_eq!((probe.width, probe.height, probe.format, probe.colour), *expected, "{name}");
+        assert!(set.sample_name(index).ends_with(name));
+    }
+    assert!(set.probe(7).unwrap_err().to_string().contains("h.jpg: the JPEG is cut short"));
+}
+
+/// JPEG in four inks, written by Pillow 13.0: four squares of 8x8 pixels, with black ink in three.
+#[test]
+fn cmyk_becomes_rgb() {
+    let folder = TempDir::new().unwrap();
+    let bytes = include_bytes!("goldens/cmyk.jpg");
+    let image = read_image(write(folder.path(), "c.jpg", bytes)).unwrap();
+    let centre = |square: usize| &image.pixels()[(4 * 32 + square * 8 + 4) * 3..][..3];
+    // What Pillow's `convert("RGB")` makes of the same file.
+    let expected = [[164, 42, 119], [5, 245, 225], [55, 55, 55], [122, 63, 7]];
+    for (square, expected) in expected.iter().enumerate() {
+        let near = centre(square).iter().zip(expected).all(|(a, b)| a.abs_diff(*b) <= 1);
+        assert!(near, "square {square}: {:?}, expected {expected:?}", centre(square));
+    }
+    write(folder.path(), "only/c.jpg", bytes);
+    let set = open(folder.path().join("only"), 8).unwrap();
+    assert_eq!(set.probe(0).unwrap().colour, "CMYK");
 }

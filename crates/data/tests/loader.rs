@@ -149,6 +149,34 @@ proptest! {
         }
     }
 
+    /// However often a run stops, and with however many readers and threads each part goes on, the
+    /// samples are those of one reader that never stopped.
+    #[test]
+    fn restarts_and_readers_change_nothing(
+        seed: u64, len in 1u64..60, share in 1usize..4,
+        parts in prop::collection::vec(
+            (prop::sample::select(vec![1usize, 2, 4]), 0usize..3, 0usize..4), 1..5),
+    ) {
+        let probe: Arc<dyn Dataset> = Arc::new(Probe::new(len));
+        let batch = 4 * share; // of all readers
+        let (mut got, mut position) = (Vec::new(), 0);
+        for (readers, workers, steps) in parts {
+            let batch_size = batch / readers;
+            let config = LoaderConfig { seed, batch_size, stride: batch, workers, ..CONFIG };
+            let streams: Vec<_> = (0..readers)
+                .map(|reader| {
+                    let start_position = position + (reader * batch_size) as u64;
+                    batches(Arc::clone(&probe), LoaderConfig { start_position, ..config }, steps)
+                })
+                .collect();
+            let in_order = (0..steps).flat_map(|step| streams.iter().map(move |s| s[step].clone()));
+            got.extend(in_order);
+            position += (steps * batch) as u64;
+        }
+        let whole = load_batch(probe.as_ref(), seed, true, 0, position as usize).unwrap();
+        prop_assert_eq!(joined(got), whole);
+    }
+
     /// Processes that share a batch see it whole, in order.
     #[test]
     fn strides_share_a_batch(seed: u64, share in 1usize..5, processes in 1usize..4) {

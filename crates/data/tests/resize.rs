@@ -1,6 +1,6 @@
 //! Resizing and cropping against Pillow: every byte.
 
-use data::{Filter, Raster, centre_crop, resize, resize_window};
+use data::{Filter, PassOrder, Raster, centre_crop, resize, resize_window};
 use proptest::prelude::*;
 
 /// The row that the literal answers below are for.
@@ -84,7 +84,7 @@ fn pictures_of_pillow() {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    prop::sample::select(vec![Filter::Box, Filter::Bilinear, Filter::Bicubic])
+    prop::sample::select(vec![Filter::Box, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos])
 }
 
 proptest! {
@@ -94,17 +94,19 @@ proptest! {
         (width, height, channels) in (1usize..40, 1usize..40, 1usize..=4),
         (new_width, new_height) in (1usize..60, 1usize..60),
         filter in filter(),
+        order in prop::sample::select(vec![PassOrder::HorizontalFirst, PassOrder::Pillow13]),
         (left, top, right, bottom) in (0usize..60, 0usize..60, 0usize..60, 0usize..60),
     ) {
         let image = picture("noise", width, height, channels);
-        let whole = resize(&image, new_width, new_height, filter);
+        let size = [new_width, new_height];
+        let whole = resize_window(&image, size, [0..new_width, 0..new_height], filter, order);
         let window = |a: usize, b: usize, len: usize| {
             let (a, b) = (a % len, b % len);
             a.min(b)..a.max(b) + 1
         };
         let (columns, rows) = (window(left, right, new_width), window(top, bottom, new_height));
         let ranges = [columns.clone(), rows.clone()];
-        let part = resize_window(&image, new_width, new_height, ranges, filter);
+        let part = resize_window(&image, size, ranges, filter, order);
         prop_assert_eq!((part.width(), part.height()), (columns.len(), rows.len()));
         for (got, row) in part.pixels().chunks_exact(columns.len() * channels).zip(rows) {
             let start = (row * new_width + columns.start) * channels;

@@ -1,5 +1,6 @@
 //! Where a command computes: `--device`, and `--precision` with it.
 
+use crate::autoencoder::{Autoencoder, AutoencoderFile};
 use crate::doctor::available_memory;
 use crate::exit::Failure;
 use crate::info::plan::Place;
@@ -248,6 +249,19 @@ impl OpenDevice {
         self.run(Load { config, weights })
     }
 
+    /// An autoencoder that computes there; on the CPU in f32 always.
+    pub(crate) fn autoencoder(&self, file: AutoencoderFile) -> Result<Box<dyn Autoencoder>> {
+        match &self.compute {
+            Compute::Cpu => file.on(Cpu),
+            #[cfg(feature = "cuda")]
+            Compute::Cuda { gpu, format } => autoencoder_on_device(file, gpu, *format),
+            #[cfg(feature = "emulated")]
+            Compute::Emulated { emulator, format } => {
+                autoencoder_on_device(file, emulator, *format)
+            }
+        }
+    }
+
     /// Does `job` there.
     pub(crate) fn run<J: Job>(&self, job: J) -> Result<J::Output> {
         match &self.compute {
@@ -268,6 +282,18 @@ fn on_device<J: Job, D: Driver>(job: J, driver: &Arc<D>, format: Format) -> Resu
     match format {
         Format::F32 => job.on(Device::<f32, D>::new(driver.clone())),
         Format::Bf16 => job.on(Device::<bf16, D>::new(driver.clone())),
+    }
+}
+
+#[cfg(any(feature = "cuda", feature = "emulated"))]
+fn autoencoder_on_device<D: Driver>(
+    file: AutoencoderFile,
+    driver: &Arc<D>,
+    format: Format,
+) -> Result<Box<dyn Autoencoder>> {
+    match format {
+        Format::F32 => file.on(Device::<f32, D>::new(driver.clone())),
+        Format::Bf16 => file.on(Device::<bf16, D>::new(driver.clone())),
     }
 }
 

@@ -15,6 +15,7 @@
 //! outermost that has a code decides; without any it is 2.
 
 use data::DataError;
+use data::latents::LatentError;
 use diffusion::DiffusionError;
 use dis_model::ModelError;
 use ssm_kernels::KernelError;
@@ -24,9 +25,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use trainer::checkpoint::CheckpointError;
 use trainer::{
-    ConfigError, DatasetError, EventError, ExitCode as _, MetricsError, RunDirError, StepError,
-    TrainError,
+    ConfigError, EventError, ExitCode as _, MetricsError, RunDirError, StepError, TrainError,
 };
+use vae::VaeError;
 
 pub(crate) use trainer::exit as code;
 
@@ -126,7 +127,16 @@ fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.code);
     }
-    one_of!(ModelError, DataError, DiffusionError, CheckpointError, ConfigError, DatasetError);
+    if let Some(error) = error.downcast_ref::<VaeError>() {
+        return match error {
+            VaeError::Kernel(error) => Some(error.exit_code()),
+            VaeError::Input { .. } => Some(code::CONFIG),
+            VaeError::Config { .. } | VaeError::File { .. } | VaeError::Weights(_) => {
+                Some(code::DATA)
+            }
+        };
+    }
+    one_of!(ModelError, DataError, DiffusionError, CheckpointError, ConfigError, LatentError);
     one_of!(EventError, KernelError, MetricsError, RunDirError, StepError, TrainError);
     error.downcast_ref::<io::Error>().map(code_of_io)
 }

@@ -4,11 +4,14 @@
 //! every exit code is in [`exit`].
 #![forbid(unsafe_code)]
 
+mod autoencoder;
 mod bench;
 mod convert;
+mod data;
 mod device;
 mod doctor;
 mod ema;
+mod encode;
 mod exit;
 mod forward;
 mod images;
@@ -16,6 +19,7 @@ mod info;
 mod load;
 mod network;
 mod npz;
+mod pictures;
 mod precision;
 mod progress;
 mod sample;
@@ -39,7 +43,9 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Sample(Box<sample::Args>),
+    Encode(encode::Args),
     Ema(ema::Args),
+    Data(data::Args),
     Forward(forward::Args),
     Info(info::Args),
     Bench(bench::Args),
@@ -54,7 +60,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(args) => train::run(args),
         Command::Sample(args) => sample::run(*args),
+        Command::Encode(args) => encode::run(args),
         Command::Ema(args) => ema::run(args),
+        Command::Data(args) => data::run(args),
         Command::Forward(args) => forward::run(args),
         Command::Info(args) => info::run(args),
         Command::Bench(args) => bench::run(args),

@@ -5,6 +5,7 @@ mod plan;
 use crate::device::ComputeArgs;
 use crate::exit::{Failure, print};
 use crate::network::Network;
+use crate::pictures::{Pictures, VaeArgs};
 use crate::sampling::{Generator, Plan};
 use crate::threads::Threads;
 use crate::{images, npz, progress, weak};
@@ -57,6 +58,8 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanArgs,
+    #[command(flatten)]
+    vae: VaeArgs,
     /// Classes to draw, in turn; without it every class
     #[arg(long, value_delimiter = ',')]
     classes: Vec<u32>,
@@ -115,11 +118,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         plan.guidance.guidance_scale,
         device.record(),
     );
+    let pictures = args.vae.pictures(experiment.as_ref(), &config, &device)?;
     let usual = if device.is_cpu() { CPU_BATCH } else { GPU_BATCH };
     let batch = u64::from(args.batch.unwrap_or(usual)).min(args.count);
     let mut network = device.network(config, &weights.values)?;
     drop(weights);
-    let job = Job { args: &args, plan: &plan, batch, labels, noise };
+    let job = Job { args: &args, plan: &plan, batch, labels, noise, pictures };
     job.run(network.as_mut(), weak.as_deref_mut())
 }
 
@@ -130,18 +134,19 @@ struct Job<'a> {
     batch: u64,
     labels: Labels,
     noise: Option<Vec<f32>>,
+    pictures: Pictures,
 }
 
 impl Job<'_> {
     fn run(
-        self,
+        mut self,
         network: &mut dyn Network,
         weak: Option<&mut (dyn Network + 'static)>,
     ) -> Result<ExitCode> {
         let (count, batch, c) = (self.args.count, self.batch, network.config().clone());
-        let size = c.image_size;
+        let side = self.pictures.side(&c);
         let mut generator = Generator::new(network, weak, self.plan)?;
-        let mut sink = Sink::create(self.args, size)?;
+        let mut sink = Sink::create(self.args, side)?;
         let bar = progress::bar(count * generator.evaluations() as u64, 0, "evaluations");
         let mut shown = Vec::new();
         let mut frames = Vec::new();
@@ -158,18 +163,22 @@ impl Job<'_> {
                     bar.inc(n);
                     if keep_frames && wanted.contains(&index) {
                         let visible = (n as usize).min(TRAJECTORIES) * c.image_len();
-                        frames.push(images::to_bytes(&state[..visible], c.channels, size));
+                        frames.push(state[..visible].to_vec());
                     }
                 },
             )?;
-            let bytes = images::to_bytes(&drawn, c.channels, size);
-            if shown.len() < GRID * size * size * 3 {
+            bar.set_message("decoding");
+            let bytes = self.pictures.bytes(&drawn, &c)?;
+            bar.set_message("");
+            if shown.len() < GRID * side * side * 3 {
                 shown.extend_from_slice(&bytes);
             }
             sink.write(&bytes)?;
         }
         bar.finish_and_clear();
-        shown.truncate(GRID * size * size * 3);
+        shown.truncate(GRID * side * side * 3);
+        let frames: Vec<Vec<u8>> =
+            frames.iter().map(|frame| self.pictures.bytes(frame, &c)).collect::<Result<_>>()?;
         sink.finish(&shown, &frames)
     }
 

@@ -8,6 +8,7 @@ use crate::exit::{Failure, code};
 use crate::info::plan::{self, Pass, Place};
 use crate::info::units;
 use crate::network::Network;
+use crate::pictures::Pictures;
 use crate::threads::Threads;
 use crate::weak;
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ const QUICKSTART_TEXT: &str = include_str!("../../../configs/quickstart.toml");
 const EXAMPLES: &str = "\
 Examples:
   dis train                                      the quickstart: generated shapes, minutes on a CPU
-  dis train configs/cifar10-dis-s2.toml --set data.path=cifar-10-batches-bin
+  dis train configs/cifar10-dis-s2.toml          after dis data download cifar10
   dis train --set train.steps=1800 --set name=longer
   dis train configs/cifar10-dis-s2.toml --device cuda    on an NVIDIA GPU, in bf16
   dis train configs/cifar10-dis-s2.toml --fast   five small steps, to see that everything works
@@ -74,11 +75,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     device.compute().check(&experiment)?;
     check_memory(&experiment, &device)?;
     let weak = weak_model(&experiment, &device)?;
+    let pictures = preview_pictures(&experiment, &device)?;
     let environment = environment(&device);
     let run = RunDir::open(&dir, &experiment, &environment)?;
     let stop = install_signals().context("cannot watch for signals")?;
     describe(&experiment, &run, &environment, dataset.as_ref(), device.place());
-    let mut screen = Screen::new(&experiment, &run, &environment, &device, weak, stop)?;
+    let mut screen = Screen::new(&experiment, &run, &environment, &device, weak, pictures, stop)?;
     let (compute, max_steps) = (device.compute(), args.max_steps);
     let outcome = trainer::train(&experiment, &run, dataset, compute, max_steps, &mut screen);
     screen.end();
@@ -97,6 +99,15 @@ fn weak_model(experiment: &Experiment, device: &OpenDevice) -> Result<Option<Box
     let (kind, process) = (experiment.diffusion.kind(), experiment.diffusion.process()?);
     let weak = weak::load(path, &experiment.dis_config(), (kind, &process), device);
     Ok(Some(weak.context("sample.weak_model cannot be used")?))
+}
+
+/// How previews are shown, before anything is written.
+fn preview_pictures(experiment: &Experiment, device: &OpenDevice) -> Result<Pictures> {
+    if experiment.train.sample_every == 0 {
+        return Ok(Pictures::Pixels);
+    }
+    Pictures::of(experiment, device)
+        .context("previews cannot be decoded\nhelp: --set train.sample_every=0 does without them")
 }
 
 /// The experiment of the arguments; `--fast` cuts it down after `--set`.

@@ -205,7 +205,7 @@ fn fast_makes_five_steps_somewhere_else() {
 
 #[test]
 fn help_is_as_recorded() {
-    let facts: [(&str, &[&str], &[&str]); 5] = [
+    let facts: [(&str, &[&str], &[&str]); 9] = [
         ("dis", &["--help"], &["train", "sample", "Exit codes", "75  checkpoint saved"]),
         (
             "train",
@@ -222,6 +222,30 @@ fn help_is_as_recorded() {
             &["ema", "--help"],
             &["--std", "--step", "--out", "train.ema_power", "dis sample", "condition", "missed"],
         ),
+        (
+            "data-download",
+            &["data", "download", "--help"],
+            &["cifar10", "--out", "--url", "--sha256", "--list", "goes on where", "NO_PROXY"],
+        ),
+        (
+            "data-check",
+            &["data", "check", "--help"],
+            &[
+                "webdataset",
+                "--part",
+                "--size",
+                "--skip-broken",
+                "--broken",
+                "--grid",
+                "a row a class",
+            ],
+        ),
+        (
+            "encode",
+            &["encode", "--help"],
+            &["--skip-broken", "--shard-size", "--check", "[encode]", "data.path", "same bytes"],
+        ),
+        ("data-verify", &["data", "verify", "--help"], &["<CACHE>", "hash", "after a copy"]),
         (
             "bench",
             &["bench", "--help"],

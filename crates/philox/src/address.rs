@@ -1,6 +1,7 @@
 //! What a random number is for, and where its words are.
 
 use crate::block::{block, blocks};
+use std::marker::PhantomData;
 
 /// Lanes of one address: `lane / 4` is a 32-bit word of the counter.
 pub const LANES: u64 = 1 << 34;
@@ -86,11 +87,7 @@ impl Draws {
     /// # Panics
     /// When `out` is longer than [`LANES`].
     pub fn fill_words(&self, out: &mut [u32]) {
-        self.fill(out, |words, out: &mut [u32; CHUNK]| {
-            for (out, i) in out.chunks_exact_mut(4).zip(0..BLOCKS) {
-                out.copy_from_slice(&words.map(|w| w[i]));
-            }
-        });
+        self.fill::<u32, Words>(out);
     }
 
     /// The four words of the block that holds `lane`.
@@ -101,35 +98,82 @@ impl Draws {
         block([(lane / 4) as u32, a, b, c], self.key)
     }
 
-    /// Fills `out` from lane 0 up, [`CHUNK`] lanes at a time. `convert` gets the words of
-    /// [`BLOCKS`] blocks, word by word, and writes the chunk's elements in lane order.
-    #[inline(always)]
-    pub(crate) fn fill<T: Copy + Default>(
-        &self,
-        out: &mut [T],
-        convert: impl Fn(&[[u32; BLOCKS]; 4], &mut [T; CHUNK]),
-    ) {
+    /// Fills `out` from lane 0 up, [`CHUNK`] lanes at a time, with the processor's widest vectors.
+    pub(crate) fn fill<T: Copy + Default, C: Convert<T>>(&self, out: &mut [T]) {
         assert!(out.len() as u64 <= LANES, "{} elements of a philox address", out.len());
+        pulp::Arch::new().dispatch(Fill::<T, C> { draws: self, out, convert: PhantomData });
+    }
+
+    /// The words of [`BLOCKS`] blocks, word by word, of a chunk of lanes.
+    #[inline(always)]
+    fn words_of_chunk(&self, chunk: usize) -> [[u32; BLOCKS]; 4] {
         let [a, b, c] = self.address;
-        let words_from = |chunk: usize| {
-            let first = (chunk * BLOCKS) as u32;
-            let lanes = std::array::from_fn(|i| first.wrapping_add(i as u32));
-            blocks([lanes, [a; BLOCKS], [b; BLOCKS], [c; BLOCKS]], self.key)
-        };
-        let (chunks, rest) = out.as_chunks_mut::<CHUNK>();
+        let first = (chunk * BLOCKS) as u32;
+        let mut lanes = [0; BLOCKS];
+        for (lane, i) in lanes.iter_mut().zip(0..) {
+            *lane = first.wrapping_add(i);
+        }
+        blocks([lanes, [a; BLOCKS], [b; BLOCKS], [c; BLOCKS]], self.key)
+    }
+}
+
+/// What is made of words. A type rather than a closure, because calls of closures are not always
+/// inlined into what is compiled for an instruction set.
+pub(crate) trait Convert<T> {
+    /// Gets the words of [`BLOCKS`] blocks, word by word, and writes a chunk's elements in lane order.
+    fn convert(words: &[[u32; BLOCKS]; 4], out: &mut [T; CHUNK]);
+}
+
+/// The words themselves.
+struct Words;
+
+impl Convert<u32> for Words {
+    #[inline(always)]
+    fn convert(words: &[[u32; BLOCKS]; 4], out: &mut [u32; CHUNK]) {
+        interleave(words, out);
+    }
+}
+
+/// Brings elements of [`BLOCKS`] blocks, word by word, into lane order.
+#[inline(always)]
+pub(crate) fn interleave<T: Copy>(words: &[[T; BLOCKS]; 4], out: &mut [T; CHUNK]) {
+    let [first, second, third, fourth] = words;
+    let (quads, _) = out.as_chunks_mut::<4>();
+    for (i, quad) in quads.iter_mut().enumerate() {
+        *quad = [first[i], second[i], third[i], fourth[i]];
+    }
+}
+
+/// [`Draws::fill`], to be compiled for several instruction sets.
+///
+/// None of them changes a bit: operations are those of the source, in their order, and multiplications
+/// and additions are never fused unless a program asks for it.
+struct Fill<'a, T, C> {
+    draws: &'a Draws,
+    out: &'a mut [T],
+    convert: PhantomData<C>,
+}
+
+impl<T: Copy + Default, C: Convert<T>> pulp::WithSimd for Fill<'_, T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let (chunks, rest) = self.out.as_chunks_mut::<CHUNK>();
         for (i, chunk) in chunks.iter_mut().enumerate() {
-            convert(&words_from(i), chunk);
+            C::convert(&self.draws.words_of_chunk(i), chunk);
         }
         if !rest.is_empty() {
             let mut last = [T::default(); CHUNK];
-            convert(&words_from(chunks.len()), &mut last);
+            C::convert(&self.draws.words_of_chunk(chunks.len()), &mut last);
             rest.copy_from_slice(&last[..rest.len()]);
         }
     }
 }
 
-/// Blocks made at once by the `fill_*` functions.
-pub(crate) const BLOCKS: usize = 16;
+/// Blocks made at once by the `fill_*` functions: enough for loops over them to become vector code,
+/// few enough for the processor's first cache.
+pub(crate) const BLOCKS: usize = 32;
 /// Words of that many blocks.
 pub(crate) const CHUNK: usize = 4 * BLOCKS;
 

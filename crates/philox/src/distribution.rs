@@ -1,6 +1,6 @@
 //! Uniforms, normals, integers and coins from the words of an address.
 
-use crate::address::{BLOCKS, CHUNK, Draws, LANES};
+use crate::address::{BLOCKS, CHUNK, Convert, Draws, LANES, interleave};
 use crate::elementary::{ln_unit, sin_cos_turn};
 
 impl Draws {
@@ -68,11 +68,7 @@ impl Draws {
     /// # Panics
     /// When `out` is longer than [`LANES`].
     pub fn fill_uniform(&self, out: &mut [f32]) {
-        self.fill(out, |words, out: &mut [f32; CHUNK]| {
-            for (out, i) in out.chunks_exact_mut(4).zip(0..BLOCKS) {
-                out.copy_from_slice(&words.map(|w| uniform_of(w[i])));
-            }
-        });
+        self.fill::<f32, Uniforms>(out);
     }
 
     /// Fills `out` with standard normals: element `i` is [`Draws::normal`] of lane `i`, exactly.
@@ -80,24 +76,34 @@ impl Draws {
     /// # Panics
     /// When `out` is longer than [`LANES`].
     pub fn fill_normal(&self, out: &mut [f32]) {
-        self.fill(out, normals);
+        self.fill::<f32, Normals>(out);
     }
 }
 
-/// The normals of [`BLOCKS`] blocks, in lane order.
-#[inline(always)]
-fn normals(words: &[[u32; BLOCKS]; 4], out: &mut [f32; CHUNK]) {
-    // Word by word first: these loops become vector code, the interleaving below does not.
-    let mut by_word = [[0.0f32; BLOCKS]; 4];
-    for pair in [0, 2] {
-        for i in 0..BLOCKS {
-            let (first, second) = box_muller(words[pair][i], words[pair + 1][i]);
-            by_word[pair][i] = first as f32;
-            by_word[pair + 1][i] = second as f32;
-        }
+struct Uniforms;
+
+impl Convert<f32> for Uniforms {
+    #[inline(always)]
+    fn convert(words: &[[u32; BLOCKS]; 4], out: &mut [f32; CHUNK]) {
+        interleave(&words.map(|word| word.map(uniform_of)), out);
     }
-    for (out, i) in out.chunks_exact_mut(4).zip(0..BLOCKS) {
-        out.copy_from_slice(&by_word.map(|w| w[i]));
+}
+
+struct Normals;
+
+impl Convert<f32> for Normals {
+    #[inline(always)]
+    fn convert(words: &[[u32; BLOCKS]; 4], out: &mut [f32; CHUNK]) {
+        // Word by word, then in lane order: loops of their own become vector code.
+        let mut by_word = [[0.0f32; BLOCKS]; 4];
+        for pair in [0, 2] {
+            for i in 0..BLOCKS {
+                let (first, second) = box_muller(words[pair][i], words[pair + 1][i]);
+                by_word[pair][i] = first as f32;
+                by_word[pair + 1][i] = second as f32;
+            }
+        }
+        interleave(&by_word, out);
     }
 }
 

@@ -3,7 +3,8 @@
 //! One operator, one folder: `reference.rs` is the definition in plain loops, generic over f32 and
 //! f64; `cpu.rs` the fast f32 form with run-time choice of instruction set; `mod.rs` the operands,
 //! their checks and the documentation. A [`Backend`] is one implementation of all of them, so a
-//! network is written once and runs on any.
+//! network is written once and runs on any. An [`ImageBackend`] has those of networks over images
+//! too.
 //!
 //! Operands are generic over where they live ([`Memory`]; left out, the host's, whose operands are
 //! slices) and over two formats: `T` of activations and `W`, "wide", of parameters, their gradients,
@@ -17,13 +18,14 @@
 //!
 //! Unsafe code stands in `simd` (vector instructions, the request for tile registers), `disjoint`
 //! (column blocks written by parallel tasks), `gemm` (tiles, vectors, a call with pointers), `memory`
-//! (advice on pages) and the `cpu` modules that use `disjoint`.
+//! (advice on pages), `conv2d` (tiles) and the `cpu` modules that use `disjoint`.
 
 pub mod adamw_ema;
 pub mod add_rms_norm;
 mod backend;
 pub mod causal_conv1d;
 pub mod ceilings;
+pub mod conv2d;
 #[cfg(feature = "device")]
 pub mod device;
 mod disjoint;
@@ -31,7 +33,9 @@ pub mod elementwise;
 pub mod embed;
 mod error;
 pub mod gemm;
+pub mod group_norm;
 mod host;
+mod image_backend;
 pub mod layer_norm_modulate;
 mod matrix;
 mod memory;
@@ -41,6 +45,7 @@ mod scratch;
 pub mod segment_rms_norm;
 pub mod selective_scan;
 mod simd;
+pub mod softmax_rows;
 mod space;
 pub mod sum_squares;
 pub mod timed;
@@ -49,6 +54,7 @@ pub use backend::{Backend, Buf, HostBackend, Mut, Ref};
 pub use error::KernelError;
 pub use gemm::{Precision, Write};
 pub use host::{Cpu, CpuBf16, Reference};
+pub use image_backend::ImageBackend;
 pub use matrix::{Mat, MatMut};
 pub use memory::Buffer;
 pub use real::Real;

@@ -8,6 +8,8 @@ mod adamw_ema;
 mod add_rms_norm;
 #[path = "device/causal_conv1d.rs"]
 mod causal_conv1d;
+#[path = "device/conv2d.rs"]
+mod conv2d;
 #[path = "device/cosine_loss.rs"]
 mod cosine_loss;
 #[path = "device/diffusion.rs"]
@@ -20,6 +22,8 @@ mod embed;
 mod framed;
 #[path = "device/gemm.rs"]
 mod gemm;
+#[path = "device/group_norm.rs"]
+mod group_norm;
 #[path = "device/layer_norm_modulate.rs"]
 mod layer_norm_modulate;
 #[path = "device/patchify.rs"]
@@ -31,5 +35,7 @@ mod planted;
 mod segment_rms_norm;
 #[path = "device/selective_scan.rs"]
 mod selective_scan;
+#[path = "device/softmax_rows.rs"]
+mod softmax_rows;
 #[path = "device/support.rs"]
 mod support;

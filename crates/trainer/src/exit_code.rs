@@ -1,10 +1,9 @@
 //! How a process ends for each error.
 
 use crate::checkpoint::CheckpointError;
-use crate::{
-    ConfigError, DatasetError, EventError, MetricsError, RunDirError, StepError, TrainError,
-};
+use crate::{ConfigError, EventError, MetricsError, RunDirError, StepError, TrainError};
 use data::DataError;
+use data::latents::LatentError;
 use diffusion::DiffusionError;
 use dis_model::ModelError;
 use ssm_kernels::KernelError;
@@ -86,17 +85,20 @@ impl ExitCode for DataError {
             Self::Config { .. } => exit::CONFIG,
             Self::Io { error, .. } if error.kind() != std::io::ErrorKind::NotFound => exit::IO,
             Self::Sample { cause, .. } => cause.exit_code(),
+            Self::Latents(error) => error.exit_code(),
             Self::Panicked { .. } | Self::WorkersGone { .. } => exit::BUG,
             _ => exit::DATA,
         }
     }
 }
 
-impl ExitCode for DatasetError {
+impl ExitCode for LatentError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Data(error) => error.exit_code(),
-            Self::Latents { .. } => exit::CONFIG,
+            Self::InUse { .. } => exit::IN_USE,
+            Self::Space { .. } => exit::IO,
+            Self::Differs { .. } | Self::NotMirrored { .. } => exit::CONFIG,
+            _ => exit::DATA,
         }
     }
 }
@@ -185,7 +187,9 @@ mod tests {
             cause: Box::new(io_error(io::ErrorKind::PermissionDenied)),
         };
         assert_eq!(TrainError::from(sample).exit_code(), 74);
-        assert_eq!(DatasetError::Latents { path: path() }.exit_code(), 2);
+        let full = LatentError::Space { path: path(), needed: 2, available: 1 };
+        assert_eq!(DataError::from(full).exit_code(), 74);
+        assert_eq!(LatentError::NotMirrored { folder: path() }.exit_code(), 2);
         let non_finite = crate::NonFinite {
             step: 1,
             loss: f64::NAN,

@@ -25,7 +25,7 @@ pub mod usage;
 pub mod workload;
 
 pub use compute::Compute;
-pub use dataset::{DatasetError, open_dataset};
+pub use dataset::{latent_scaling, open_dataset, open_encode_source};
 pub use ema::EmaSet;
 pub use engine::{Engine, engine};
 pub use exit_code::{ExitCode, exit};

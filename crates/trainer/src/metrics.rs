@@ -1,7 +1,7 @@
 //! `metrics.jsonl`: what a run measured, one line for each log interval.
 //!
 //! ```json
-//! {"step":10,"samples_seen":320,"loss":0.91,"grad_norm":0.4,"lr":0.0004,"attempt":1,"images_per_second":410.0,"step_seconds":0.078}
+//! {"step":10,"samples_seen":320,"loss":0.91,"grad_norm":0.4,"lr":0.0004,"attempt":1,"images_per_second":410.0,"step_seconds":0.078,"data_wait_seconds":0.0001}
 //! ```
 //!
 //! The fields before `attempt` depend on the experiment alone and are the same, to the last digit,
@@ -58,6 +58,10 @@ pub struct MetricsLine {
     pub images_per_second: f64,
     /// Mean time of a step in it.
     pub step_seconds: f64,
+    /// What of that the loop waited for a batch. Beside a device it may cost nothing, because the
+    /// device is at work meanwhile.
+    #[serde(default)]
+    pub data_wait_seconds: f64,
 }
 
 /// What of a line depends on the experiment alone.
@@ -263,6 +267,7 @@ mod tests {
             attempt,
             images_per_second: 100.0 + attempt as f64,
             step_seconds: 0.25,
+            data_wait_seconds: 0.0,
         }
     }
 
@@ -297,9 +302,8 @@ mod tests {
             deterministic_part(&broken[3]),
             r#"{"step":4,"samples_seen":128,"loss":0.25,"grad_norm":0.4,"lr":0.0001"#
         );
-        assert!(
-            broken[3].ends_with(r#","attempt":2,"images_per_second":102.0,"step_seconds":0.25}"#)
-        );
+        let speed = r#"{"images_per_second":102.0,"step_seconds":0.25,"data_wait_seconds":0.0}"#;
+        assert!(broken[3].ends_with(&format!(r#","attempt":2,{}"#, &speed[1..])));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`Hooks`] that the binary supplies. The same call resumes: the only state is what the newest
 //! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
 
+mod clock;
 mod save;
 
 use crate::checkpoint::{self, CheckpointError, Loaded, TrainState};
@@ -15,13 +16,14 @@ use crate::metrics::{
 };
 use crate::step::{RunState, StepConfig, StepError, StepReport};
 use crate::{Compute, EmaSet, Experiment, LrSchedule, RunDir};
+use clock::{Clock, Starvation};
 use data::{DataError, Dataset, Loader, LoaderConfig};
 use diffusion::DiffusionError;
 use dis_model::init::{InitOptions, init};
 use dis_model::{ModelError, ParamLayout};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ pub fn train(
         run.engine.step(&batch, run.lr.at(step), &run.ema.decays(step))?;
         loader.recycle(batch);
         let stop = hooks.stop_requested();
-        run.after_step(step, stop, hooks)?;
+        run.after_step(step, stop, loader.waited(), hooks)?;
         if stop && step < run.end {
             return Ok(Outcome::Interrupted);
         }
@@ -136,34 +138,7 @@ struct Run<'a> {
     metrics: MetricsFile,
     failed_saves: u32,
     clock: Clock,
-}
-
-/// Time since the last metrics line, without previews and checkpoints.
-struct Clock {
-    since: Instant,
-    paused: Duration,
-    steps: u64,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { since: Instant::now(), paused: Duration::ZERO, steps: 0 }
-    }
-
-    fn pause_for<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        self.paused += start.elapsed();
-        result
-    }
-
-    /// Mean seconds of a step, and a new interval.
-    fn lap(&mut self) -> f64 {
-        let seconds = (self.since.elapsed() - self.paused).as_secs_f64();
-        let steps = self.steps.max(1);
-        *self = Self::start();
-        seconds / steps as f64
-    }
+    starvation: Starvation,
 }
 
 impl<'a> Run<'a> {
@@ -239,6 +214,7 @@ impl<'a> Run<'a> {
             metrics,
             failed_saves: 0,
             clock: Clock::start(),
+            starvation: Starvation::default(),
         })
     }
 
@@ -261,6 +237,7 @@ impl<'a> Run<'a> {
         &mut self,
         step: u64,
         stop: bool,
+        waited: Duration,
         hooks: &mut dyn Hooks,
     ) -> Result<(), TrainError> {
         let train = &self.experiment.train;
@@ -270,7 +247,7 @@ impl<'a> Run<'a> {
         let preview = train.sample_every > 0 && every(train.sample_every);
         let snapshot = train.ema_snapshot_every.is_some_and(every);
         let save = step.is_multiple_of(train.checkpoint_every) || last || stop;
-        self.clock.steps += 1;
+        self.clock.stepped(waited);
         if self.engine.reports_at_once() || log || preview || snapshot || save {
             self.take_reports(hooks)?;
         }
@@ -312,7 +289,7 @@ impl<'a> Run<'a> {
 
     fn log(&mut self, report: &StepReport, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
         let Some(means) = self.interval.finish() else { return Ok(()) };
-        let step_seconds = self.clock.lap();
+        let lap = self.clock.lap();
         let batch_size = self.experiment.train.batch_size;
         let line = MetricsLine {
             step: report.step,
@@ -323,11 +300,17 @@ impl<'a> Run<'a> {
             grad_norm: means.mean.grad_norm,
             lr: report.lr,
             attempt: self.attempt,
-            images_per_second: batch_size as f64 / step_seconds,
-            step_seconds,
+            images_per_second: batch_size as f64 / lap.step_seconds,
+            step_seconds: lap.step_seconds,
+            data_wait_seconds: lap.data_wait_seconds,
         };
         self.metrics.append(&line)?;
         hooks.logged(&line);
+        // Waiting beside a device that is at work costs nothing until it is as long as the work.
+        let most = if self.engine.reports_at_once() { 0.1 } else { 0.9 };
+        if let Some(notice) = self.starvation.notice(lap, most) {
+            hooks.notice(&notice);
+        }
         Ok(())
     }
 }

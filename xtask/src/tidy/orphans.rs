@@ -6,6 +6,9 @@ use super::rust_text::{split, words};
 use super::{Finding, Tree};
 use crate::workspace::SourceFile;
 
+/// Compiled by cargo-fuzz, with a manifest that `cargo metadata` of this workspace does not see.
+const OTHER_WORKSPACE: &str = "fuzz/";
+
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let files: HashMap<&str, &SourceFile> =
         tree.rust_files().map(|file| (file.path.as_str(), file)).collect();
@@ -22,6 +25,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     }
     tree.rust_files()
         .filter(|file| !reached.contains(file.path.as_str()))
+        .filter(|file| !file.path.starts_with(OTHER_WORKSPACE))
         .map(|file| Finding::new(&file.path, 0, "no `mod` leads here: nothing compiles this file"))
         .collect()
 }
@@ -94,6 +98,7 @@ mod tests {
             ("crates/a/src/lost.rs", "mod also_lost;"),
             ("crates/a/src/lost/also_lost.rs", ""),
             ("crates/a/src/x86.rs", ""),
+            ("fuzz/fuzz_targets/tar.rs", ""),
         ])
         .with_package("a", &["crates/a/src/lib.rs"]);
         assert_findings(

@@ -2,8 +2,8 @@
 
     pip install pillow==12.0.0 numpy && python pillow_resize.py > pillow_resize.txt
 
-Any Pillow from 9.5 to 12.3 gives the same file. Pillow 13.0 runs the vertical pass first where that
-is less work, and gives other bytes for some tall images.
+Any Pillow from 9.5 to 12.3 gives the same file. Pillow 13.0 runs the vertical pass first for some
+images, and then gives other bytes; pillow_thousand.py has both orders.
 """
 import numpy as np
 import PIL

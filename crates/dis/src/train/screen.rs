@@ -2,6 +2,7 @@
 
 use crate::device::OpenDevice;
 use crate::network::Network;
+use crate::pictures::Pictures;
 use crate::sampling::{Generator, Plan};
 use crate::{images, progress};
 use anyhow::Result;
@@ -34,6 +35,8 @@ pub(super) struct Screen {
     count: usize,
     device: OpenDevice,
     config: DisConfig,
+    /// What becomes of drawn images.
+    pictures: Pictures,
     /// Made for the first preview, and kept for the others.
     network: Option<Box<dyn Network>>,
     /// The weaker network of autoguidance.
@@ -49,6 +52,7 @@ impl Screen {
         environment: &Environment,
         device: &OpenDevice,
         weak: Option<Box<dyn Network>>,
+        pictures: Pictures,
         stop: Arc<AtomicBool>,
     ) -> Result<Self> {
         let (d, sample) = (&experiment.diffusion, &experiment.sample);
@@ -61,6 +65,7 @@ impl Screen {
             seed: experiment.seed,
         };
         Ok(Self {
+            pictures,
             bar: None,
             is_terminal: std::io::stderr().is_terminal(),
             loss: None,
@@ -116,22 +121,22 @@ impl Screen {
 
     fn draw(&mut self, step: u64, ema: &[f32]) -> Result<()> {
         let (mut network, mut weak) = (self.network(ema)?, self.weak.take());
-        let bytes = self.images(network.as_mut(), weak.as_deref_mut());
+        let drawn = self.images(network.as_mut(), weak.as_deref_mut());
         (self.network, self.weak) = (Some(network), weak);
-        let bytes = bytes?;
+        let bytes = self.pictures.bytes(&drawn?, &self.config)?;
         self.show(step, &bytes)
     }
 
-    /// The pictures of a preview, one after the other.
+    /// The images of a preview, one after the other.
     fn images(
         &self,
         network: &mut dyn Network,
         weak: Option<&mut (dyn Network + 'static)>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<f32>> {
         let c = &self.config;
         let (count, classes) = (self.count, c.num_classes);
         let mut generator = Generator::new(network, weak, &self.plan)?;
-        let mut bytes = Vec::new();
+        let mut images = Vec::new();
         for first in (0..count).step_by(BATCH) {
             let n = BATCH.min(count - first);
             let labels: Option<Vec<u32>> = (classes > 0).then(|| {
@@ -141,14 +146,15 @@ impl Screen {
             let mut x = vec![0.0; n * c.image_len()];
             draw_start_noise(self.plan.seed, first as u64, c.image_len(), &mut x);
             let drawn = generator.generate(x, first as u64, labels.as_deref(), &mut |_, _| ())?;
-            bytes.extend(images::to_bytes(&drawn, c.channels, c.image_size));
+            images.extend(drawn);
         }
-        Ok(bytes)
+        Ok(images)
     }
 
     /// Writes the grid of a preview.
     fn show(&mut self, step: u64, bytes: &[u8]) -> Result<()> {
-        let (count, classes, size) = (self.count, self.config.num_classes, self.config.image_size);
+        let (count, classes) = (self.count, self.config.num_classes);
+        let size = self.pictures.side(&self.config);
         let columns = match classes {
             n if n > 0 && count.is_multiple_of(n) && count / n > 1 => count / n,
             _ => images::columns_for(count),

@@ -3,6 +3,7 @@
 mod averages;
 #[cfg(feature = "emulated")]
 mod device;
+mod latents;
 mod refusals;
 mod sampling;
 

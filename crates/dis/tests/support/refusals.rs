@@ -71,7 +71,7 @@ fn cifar_files_that_are_missing_or_damaged() {
     let set = format!("data.path={}", folder.display());
     let train = || finish(case.train(&["--set", &set]));
     let there = folder.display().to_string();
-    train().refuses(65, &[&there]);
+    train().refuses(65, &[&there, "help: `dis data download cifar10`"]);
     fs::create_dir(&folder).unwrap();
     train().refuses(65, &[&there, "data_batch_1.bin"]);
 

@@ -27,6 +27,9 @@ pub const DIS_CONV_FORWARD_VECTOR: u32 = 16;
 pub const DIS_CONV_BACKWARD_VECTOR: u32 = 8;
 pub const DIS_CONV_FORWARD_THREADS: u32 = 256;
 pub const DIS_CONV_BACKWARD_THREADS: u32 = 128;
+pub const DIS_CONV2D_THREADS: u32 = 256;
+pub const DIS_CONV2D_VECTOR: u32 = 8;
+pub const DIS_CONV2D_COLUMNS: u32 = 128;
 pub const DIS_DIFFUSION_THREADS: u32 = 256;
 pub const DIS_DIFFUSION_TILE: u32 = 1024;
 pub const DIS_LOSS_SHARED: u32 = 128;
@@ -42,6 +45,10 @@ pub const DIS_EMBED_POSITION_ELEMENTS: u32 = 256;
 pub const DIS_EMBED_POSITION_THREADS: u32 = 64;
 pub const DIS_EMBED_BIAS_COLUMNS: u32 = 32;
 pub const DIS_EMBED_BIAS_SHARED: u32 = 1024;
+pub const DIS_GROUP_NORM_THREADS: u32 = 256;
+pub const DIS_GROUP_NORM_COLUMNS: u32 = 128;
+pub const DIS_GROUP_NORM_PARTS_SHARED: u32 = 16384;
+pub const DIS_GROUP_NORM_STATISTICS_SHARED: u32 = 72;
 pub const DIS_PATCHIFY_THREADS: u32 = 256;
 pub const DIS_PATCHIFY_VECTOR: u32 = 4;
 pub const DIS_REDUCE_THREADS: u32 = 1024;
@@ -55,6 +62,8 @@ pub const DIS_SCAN_BACKWARD_CHANNELS: u32 = 64;
 pub const DIS_SCAN_BACKWARD_SHARED: u32 = 43008;
 pub const DIS_SCAN_SPLIT_CHANNELS: u32 = 32;
 pub const DIS_SCAN_SPLIT_SHARED: u32 = 8192;
+pub const DIS_SOFTMAX_ROWS_THREADS: u32 = 256;
+pub const DIS_SOFTMAX_ROWS_SHARED: u32 = 64;
 pub const DIS_SUM_SQUARES_THREADS: u32 = 256;
 pub const DIS_SUM_SQUARES_BLOCKS: u32 = 1024;
 pub const DIS_SUM_SQUARES_SHARED: u32 = 64;
@@ -352,6 +361,110 @@ const _: () = {
         [::core::mem::offset_of!(DisConvBackward, unused) - 124usize];
 };
 impl Default for DisConvBackward {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisConv2dGather {
+    pub x: *const ::core::ffi::c_void,
+    pub patches: *mut ::core::ffi::c_void,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub kernel_height: i32,
+    pub kernel_width: i32,
+    pub stride: i32,
+    pub pad_top: i32,
+    pub pad_left: i32,
+    pub doubled: i32,
+    pub out_height: i32,
+    pub out_width: i32,
+    pub row_len: i32,
+    pub rows: i32,
+    pub first_row: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisConv2dGather"][::core::mem::size_of::<DisConv2dGather>() - 72usize];
+    ["Alignment of DisConv2dGather"][::core::mem::align_of::<DisConv2dGather>() - 8usize];
+    ["Offset of field: DisConv2dGather::x"][::core::mem::offset_of!(DisConv2dGather, x) - 0usize];
+    ["Offset of field: DisConv2dGather::patches"]
+        [::core::mem::offset_of!(DisConv2dGather, patches) - 8usize];
+    ["Offset of field: DisConv2dGather::height"]
+        [::core::mem::offset_of!(DisConv2dGather, height) - 16usize];
+    ["Offset of field: DisConv2dGather::width"]
+        [::core::mem::offset_of!(DisConv2dGather, width) - 20usize];
+    ["Offset of field: DisConv2dGather::channels"]
+        [::core::mem::offset_of!(DisConv2dGather, channels) - 24usize];
+    ["Offset of field: DisConv2dGather::kernel_height"]
+        [::core::mem::offset_of!(DisConv2dGather, kernel_height) - 28usize];
+    ["Offset of field: DisConv2dGather::kernel_width"]
+        [::core::mem::offset_of!(DisConv2dGather, kernel_width) - 32usize];
+    ["Offset of field: DisConv2dGather::stride"]
+        [::core::mem::offset_of!(DisConv2dGather, stride) - 36usize];
+    ["Offset of field: DisConv2dGather::pad_top"]
+        [::core::mem::offset_of!(DisConv2dGather, pad_top) - 40usize];
+    ["Offset of field: DisConv2dGather::pad_left"]
+        [::core::mem::offset_of!(DisConv2dGather, pad_left) - 44usize];
+    ["Offset of field: DisConv2dGather::doubled"]
+        [::core::mem::offset_of!(DisConv2dGather, doubled) - 48usize];
+    ["Offset of field: DisConv2dGather::out_height"]
+        [::core::mem::offset_of!(DisConv2dGather, out_height) - 52usize];
+    ["Offset of field: DisConv2dGather::out_width"]
+        [::core::mem::offset_of!(DisConv2dGather, out_width) - 56usize];
+    ["Offset of field: DisConv2dGather::row_len"]
+        [::core::mem::offset_of!(DisConv2dGather, row_len) - 60usize];
+    ["Offset of field: DisConv2dGather::rows"]
+        [::core::mem::offset_of!(DisConv2dGather, rows) - 64usize];
+    ["Offset of field: DisConv2dGather::first_row"]
+        [::core::mem::offset_of!(DisConv2dGather, first_row) - 68usize];
+};
+impl Default for DisConv2dGather {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisConv2dFinish {
+    pub sums: *const f32,
+    pub bias: *const f32,
+    pub add: *const ::core::ffi::c_void,
+    pub out: *mut ::core::ffi::c_void,
+    pub pixels: i64,
+    pub pixels_per_part: i32,
+    pub channels: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisConv2dFinish"][::core::mem::size_of::<DisConv2dFinish>() - 48usize];
+    ["Alignment of DisConv2dFinish"][::core::mem::align_of::<DisConv2dFinish>() - 8usize];
+    ["Offset of field: DisConv2dFinish::sums"]
+        [::core::mem::offset_of!(DisConv2dFinish, sums) - 0usize];
+    ["Offset of field: DisConv2dFinish::bias"]
+        [::core::mem::offset_of!(DisConv2dFinish, bias) - 8usize];
+    ["Offset of field: DisConv2dFinish::add"]
+        [::core::mem::offset_of!(DisConv2dFinish, add) - 16usize];
+    ["Offset of field: DisConv2dFinish::out"]
+        [::core::mem::offset_of!(DisConv2dFinish, out) - 24usize];
+    ["Offset of field: DisConv2dFinish::pixels"]
+        [::core::mem::offset_of!(DisConv2dFinish, pixels) - 32usize];
+    ["Offset of field: DisConv2dFinish::pixels_per_part"]
+        [::core::mem::offset_of!(DisConv2dFinish, pixels_per_part) - 40usize];
+    ["Offset of field: DisConv2dFinish::channels"]
+        [::core::mem::offset_of!(DisConv2dFinish, channels) - 44usize];
+};
+impl Default for DisConv2dFinish {
     fn default() -> Self {
         let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
         unsafe {
@@ -1178,6 +1291,133 @@ impl Default for DisEmbedTimeBackward {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct DisGroupNormParts {
+    pub x: *const ::core::ffi::c_void,
+    pub parts: *mut f32,
+    pub pixels: i64,
+    pub pixels_per_part: i32,
+    pub channels: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisGroupNormParts"][::core::mem::size_of::<DisGroupNormParts>() - 32usize];
+    ["Alignment of DisGroupNormParts"][::core::mem::align_of::<DisGroupNormParts>() - 8usize];
+    ["Offset of field: DisGroupNormParts::x"]
+        [::core::mem::offset_of!(DisGroupNormParts, x) - 0usize];
+    ["Offset of field: DisGroupNormParts::parts"]
+        [::core::mem::offset_of!(DisGroupNormParts, parts) - 8usize];
+    ["Offset of field: DisGroupNormParts::pixels"]
+        [::core::mem::offset_of!(DisGroupNormParts, pixels) - 16usize];
+    ["Offset of field: DisGroupNormParts::pixels_per_part"]
+        [::core::mem::offset_of!(DisGroupNormParts, pixels_per_part) - 24usize];
+    ["Offset of field: DisGroupNormParts::channels"]
+        [::core::mem::offset_of!(DisGroupNormParts, channels) - 28usize];
+};
+impl Default for DisGroupNormParts {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisGroupNormStatistics {
+    pub parts: *const f32,
+    pub statistics: *mut f32,
+    pub pixels: i64,
+    pub pixels_per_part: i32,
+    pub part_count: i32,
+    pub channels: i32,
+    pub groups: i32,
+    pub eps: f32,
+    pub unused: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisGroupNormStatistics"][::core::mem::size_of::<DisGroupNormStatistics>() - 48usize];
+    ["Alignment of DisGroupNormStatistics"]
+        [::core::mem::align_of::<DisGroupNormStatistics>() - 8usize];
+    ["Offset of field: DisGroupNormStatistics::parts"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, parts) - 0usize];
+    ["Offset of field: DisGroupNormStatistics::statistics"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, statistics) - 8usize];
+    ["Offset of field: DisGroupNormStatistics::pixels"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, pixels) - 16usize];
+    ["Offset of field: DisGroupNormStatistics::pixels_per_part"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, pixels_per_part) - 24usize];
+    ["Offset of field: DisGroupNormStatistics::part_count"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, part_count) - 28usize];
+    ["Offset of field: DisGroupNormStatistics::channels"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, channels) - 32usize];
+    ["Offset of field: DisGroupNormStatistics::groups"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, groups) - 36usize];
+    ["Offset of field: DisGroupNormStatistics::eps"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, eps) - 40usize];
+    ["Offset of field: DisGroupNormStatistics::unused"]
+        [::core::mem::offset_of!(DisGroupNormStatistics, unused) - 44usize];
+};
+impl Default for DisGroupNormStatistics {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisGroupNormApply {
+    pub x: *const ::core::ffi::c_void,
+    pub statistics: *const f32,
+    pub weight: *const f32,
+    pub bias: *const f32,
+    pub out: *mut ::core::ffi::c_void,
+    pub pixels: i64,
+    pub pixels_per_part: i32,
+    pub channels: i32,
+    pub groups: i32,
+    pub silu: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisGroupNormApply"][::core::mem::size_of::<DisGroupNormApply>() - 64usize];
+    ["Alignment of DisGroupNormApply"][::core::mem::align_of::<DisGroupNormApply>() - 8usize];
+    ["Offset of field: DisGroupNormApply::x"]
+        [::core::mem::offset_of!(DisGroupNormApply, x) - 0usize];
+    ["Offset of field: DisGroupNormApply::statistics"]
+        [::core::mem::offset_of!(DisGroupNormApply, statistics) - 8usize];
+    ["Offset of field: DisGroupNormApply::weight"]
+        [::core::mem::offset_of!(DisGroupNormApply, weight) - 16usize];
+    ["Offset of field: DisGroupNormApply::bias"]
+        [::core::mem::offset_of!(DisGroupNormApply, bias) - 24usize];
+    ["Offset of field: DisGroupNormApply::out"]
+        [::core::mem::offset_of!(DisGroupNormApply, out) - 32usize];
+    ["Offset of field: DisGroupNormApply::pixels"]
+        [::core::mem::offset_of!(DisGroupNormApply, pixels) - 40usize];
+    ["Offset of field: DisGroupNormApply::pixels_per_part"]
+        [::core::mem::offset_of!(DisGroupNormApply, pixels_per_part) - 48usize];
+    ["Offset of field: DisGroupNormApply::channels"]
+        [::core::mem::offset_of!(DisGroupNormApply, channels) - 52usize];
+    ["Offset of field: DisGroupNormApply::groups"]
+        [::core::mem::offset_of!(DisGroupNormApply, groups) - 56usize];
+    ["Offset of field: DisGroupNormApply::silu"]
+        [::core::mem::offset_of!(DisGroupNormApply, silu) - 60usize];
+};
+impl Default for DisGroupNormApply {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct DisLayerNormForward {
     pub x: *const ::core::ffi::c_void,
     pub modulation: *const ::core::ffi::c_void,
@@ -1791,6 +2031,35 @@ const _: () = {
         [::core::mem::offset_of!(DisScanBackwardBc, unused) - 44usize];
 };
 impl Default for DisScanBackwardBc {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisSoftmaxRows {
+    pub x: *mut ::core::ffi::c_void,
+    pub stride: i64,
+    pub len: i32,
+    pub factor: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisSoftmaxRows"][::core::mem::size_of::<DisSoftmaxRows>() - 24usize];
+    ["Alignment of DisSoftmaxRows"][::core::mem::align_of::<DisSoftmaxRows>() - 8usize];
+    ["Offset of field: DisSoftmaxRows::x"][::core::mem::offset_of!(DisSoftmaxRows, x) - 0usize];
+    ["Offset of field: DisSoftmaxRows::stride"]
+        [::core::mem::offset_of!(DisSoftmaxRows, stride) - 8usize];
+    ["Offset of field: DisSoftmaxRows::len"]
+        [::core::mem::offset_of!(DisSoftmaxRows, len) - 16usize];
+    ["Offset of field: DisSoftmaxRows::factor"]
+        [::core::mem::offset_of!(DisSoftmaxRows, factor) - 20usize];
+};
+impl Default for DisSoftmaxRows {
     fn default() -> Self {
         let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
         unsafe {

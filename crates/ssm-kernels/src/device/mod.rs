@@ -13,6 +13,7 @@ pub mod diffusion;
 mod driver;
 #[cfg(feature = "emulated")]
 pub mod emulated;
+mod image_backend;
 mod memory;
 pub(crate) mod norm;
 pub(crate) mod partials;

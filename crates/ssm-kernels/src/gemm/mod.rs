@@ -20,7 +20,7 @@
 //! the normal range count as 0.
 
 #[cfg(target_arch = "x86_64")]
-mod packed;
+pub(crate) mod packed;
 mod skinny;
 
 use crate::InstructionSet;

@@ -74,3 +74,8 @@ fn a_read_of_what_nobody_wrote() {
 fn threads_that_leave_before_a_barrier() {
     assert_found("planted_early_return", "left the kernel");
 }
+
+#[test]
+fn a_vector_at_an_address_that_does_not_allow_it() {
+    assert_found("planted_misaligned_vector", "misaligned access at buffer");
+}

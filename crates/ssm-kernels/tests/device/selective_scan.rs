@@ -355,12 +355,11 @@ fn approximate_units_stay_within_the_bars() {
     use ssm_kernels::device::emulated::Fast;
     let driver = <Fast as TestDriver>::open().expect("the emulator is part of this build");
     driver.set_approximate(true);
-    let lab = Lab::<f32, _>::new(driver.clone());
+    let lab = Lab::<f32, _>::new(driver);
     for steps in [Steps::All, Steps::Small] {
         check(&lab, &BOTH, steps, Plan::Whole);
         check(&lab, &BOTH, steps, Plan::Split { parts: 3 });
     }
-    driver.set_approximate(false);
 }
 
 const BOTH: [ScanOrder; 2] = [ScanOrder::LeftToRight, ScanOrder::RightToLeft];

@@ -5,7 +5,7 @@ use super::{Experiment, flatten};
 use std::fmt;
 
 /// Keys whose change leaves the meaning of the steps made so far alone.
-const MAY_CHANGE: [&str; 11] = [
+const MAY_CHANGE: [&str; 13] = [
     "train.steps",
     "train.recompute",
     "train.log_every",
@@ -15,6 +15,8 @@ const MAY_CHANGE: [&str; 11] = [
     "train.keep_checkpoints",
     "data.path",
     "data.workers",
+    "vae.path",
+    "encode.",
     "sample.",
     "guidance.",
 ];

@@ -128,11 +128,30 @@ fn read_value(text: &str) -> Value {
 /// Keys that give way when another is set, unless they are set themselves.
 ///
 /// The last item is whether the other key must really change for that.
-const GIVE_WAY: [(&str, &[&str], bool); 7] = [
+const GIVE_WAY: [(&str, &[&str], bool); 11] = [
     ("model.preset", &["model.hidden_size", "model.depth"], false),
     ("model.hidden_size", &["model.preset"], false),
     ("model.depth", &["model.preset"], false),
-    ("data.kind", &["data.path", "data.count"], true),
+    (
+        "data.kind",
+        &[
+            "data.path",
+            "data.count",
+            "vae.path",
+            "vae.latent_scale",
+            "vae.latent_mean",
+            "vae.latent_std",
+            "encode.kind",
+            "encode.path",
+            "encode.count",
+            "encode.image_size",
+        ],
+        true,
+    ),
+    ("encode.kind", &["encode.path", "encode.count"], true),
+    ("vae.latent_scale", &["vae.latent_mean", "vae.latent_std"], false),
+    ("vae.latent_mean", &["vae.latent_scale"], false),
+    ("vae.latent_std", &["vae.latent_scale"], false),
     ("train.lr_schedule", &["train.tail_fraction", "train.decay_after"], true),
     (
         "diffusion.objective",

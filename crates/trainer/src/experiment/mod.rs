@@ -6,20 +6,22 @@
 //! reported at once, each with its file and line. `--set a.b=v` overrides any key.
 
 mod compare;
+mod data_sections;
 mod load;
 mod numbers;
 mod problem;
 mod schema;
 mod sections;
 mod validate;
+mod validate_data;
 
 pub use compare::{KeyChange, may_change};
+pub use data_sections::{DataKind, DataSection, EncodeSection, SourceImages, VaeSection};
 pub use dis_model::init::DeltaBiasInit;
 pub use numbers::Numbers;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName,
-    SampleSection, TrainSection,
+    DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName, SampleSection, TrainSection,
 };
 
 use diffusion::Guidance;
@@ -39,6 +41,10 @@ pub struct Experiment {
     pub seed: u64,
     /// What the network learns.
     pub data: DataSection,
+    /// The autoencoder, where the data are latents.
+    pub vae: Option<VaeSection>,
+    /// The images that become those latents.
+    pub encode: Option<EncodeSection>,
     /// The network and how its parameters start.
     pub model: ModelSection,
     /// The process that is learned.
@@ -56,8 +62,8 @@ impl Experiment {
     ///
     /// A set value is read as TOML and, where that fails, as a string. A table is merged key by key.
     /// Where two forms exclude each other, setting one removes the other from the file:
-    /// `model.preset` and `model.hidden_size`/`model.depth`; a new `data.kind` removes `data.path`
-    /// and `data.count`; a new `train.lr_schedule` removes `train.tail_fraction` and
+    /// `model.preset` and `model.hidden_size`/`model.depth`; a new `data.kind` removes `data.path`,
+    /// `data.count`, `[vae]` and `[encode]`; a new `train.lr_schedule` removes `train.tail_fraction` and
     /// `train.decay_after`; a new `diffusion.objective` removes `diffusion.path`, `time_scale` and
     /// `sigma_data`; a new `sample.sampler` removes `sample.spacing`, `churn` and `diffusion_form`.
     ///

@@ -2,11 +2,11 @@
 //!
 //! All of it is read off one complete experiment, so a new field is known here at once.
 
+use super::data_sections::{DataKind, DataSection, EncodeSection, VaeSection};
 use super::numbers::Numbers;
 use super::problem::Problem;
 use super::sections::{
-    DataKind, DataSection, DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName,
-    SampleSection, TrainSection,
+    DiffusionSection, LrScheduleKind, ModelSection, ObjectiveName, SampleSection, TrainSection,
 };
 use super::{Experiment, Leaf};
 use diffusion::{
@@ -19,6 +19,9 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use strsim::damerau_levenshtein;
 use toml::{Table, Value};
+
+/// Tables that an experiment may lack. Whether it does is a question of what its data are.
+const OPTIONAL_TABLES: [&str; 2] = ["vae", "encode"];
 
 /// The keys of an experiment.
 pub(super) struct Schema {
@@ -34,6 +37,13 @@ impl Schema {
     pub(super) fn new() -> Self {
         let template = complete().to_table();
         let mut least = complete();
+        least.vae = Some(VaeSection {
+            latent_scale: None,
+            latent_mean: None,
+            latent_std: None,
+            ..complete_vae()
+        });
+        least.encode = Some(EncodeSection { path: None, count: None, ..complete_encode() });
         least.data = DataSection { path: None, count: None, workers: None, ..least.data };
         least.model = ModelSection {
             preset: None,
@@ -94,6 +104,8 @@ impl Schema {
                 |leaf: &Leaf| leaf.key.split('.').next() == Some(table) || table.is_empty();
             if leaves.iter().any(in_table) {
                 problems.push(Problem::MissingKey { origin: origin.into(), key: key.clone() });
+            } else if OPTIONAL_TABLES.contains(&table) {
+                continue;
             } else if missing_table != table && !suggested.iter().any(|s| s == table) {
                 missing_table = table;
                 let table = table.to_owned();
@@ -221,6 +233,8 @@ fn complete() -> Experiment {
             flip: false,
             workers: Some(1),
         },
+        vae: Some(complete_vae()),
+        encode: Some(complete_encode()),
         model: ModelSection {
             preset: Some(DisPreset::S),
             hidden_size: Some(1),
@@ -264,6 +278,24 @@ fn complete() -> Experiment {
             rescale: Some(1.0),
             schedule: Some(GuidanceSchedule::Constant),
         },
+    }
+}
+
+fn complete_vae() -> VaeSection {
+    VaeSection {
+        path: PathBuf::from("vae"),
+        latent_scale: Some(1.0),
+        latent_mean: Some(Numbers::from([1.0, 2.0])),
+        latent_std: Some(Numbers::from([1.0, 2.0])),
+    }
+}
+
+fn complete_encode() -> EncodeSection {
+    EncodeSection {
+        kind: DataKind::Shapes,
+        path: Some(PathBuf::from("data")),
+        count: Some(1),
+        image_size: 1,
     }
 }
 

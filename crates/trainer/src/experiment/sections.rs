@@ -15,56 +15,6 @@ use dis_model::{Conditioning, DisPreset, Recompute, Skip};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Where images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataKind {
-    /// Generated discs, squares, triangles and crosses; needs `count`, no files.
-    Shapes,
-    /// The official binary files of CIFAR-10 under `path`.
-    Cifar10,
-    /// PNG and JPEG files under `path`, one sub-folder a class or none.
-    ImageFolder,
-    /// A cache of encoded images under `path`.
-    Latents,
-}
-
-impl DataKind {
-    /// Name as written in a configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Shapes => "shapes",
-            Self::Cifar10 => "cifar10",
-            Self::ImageFolder => "image_folder",
-            Self::Latents => "latents",
-        }
-    }
-
-    /// Whether the data lie in files.
-    pub fn has_path(self) -> bool {
-        self != Self::Shapes
-    }
-}
-
-/// `[data]`: what the network learns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataSection {
-    /// Which data set.
-    pub kind: DataKind,
-    /// Folder of the files; every kind but `shapes`.
-    pub path: Option<PathBuf>,
-    /// Images in the set; `shapes` only.
-    pub count: Option<u64>,
-    /// Side of the square image or latent.
-    pub image_size: usize,
-    /// Whether images are mirrored with probability 0.5.
-    pub flip: bool,
-    /// Threads that load data. A matter of the machine: no result depends on it, and without the
-    /// key the trainer chooses.
-    pub workers: Option<usize>,
-}
-
 /// `[model]`: the network and how its parameters start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use super::Experiment;
 use super::problem::Problem;
-use super::sections::{DataKind, LrScheduleKind, ObjectiveName};
+use super::sections::{LrScheduleKind, ObjectiveName};
 use crate::ema::power;
 use crate::lr_schedule::tail_steps;
 use diffusion::{DiffusionError, NoiseSchedule, SamplerKind, Weighting};
@@ -38,10 +38,10 @@ impl Violation {
 }
 
 /// Collects what does not hold.
-struct Checks(Vec<Violation>);
+pub(super) struct Checks(Vec<Violation>);
 
 impl Checks {
-    fn that(
+    pub(super) fn that(
         &mut self,
         holds: bool,
         key: &'static str,
@@ -69,7 +69,12 @@ impl Checks {
         }
     }
 
-    fn whole(&mut self, key: &'static str, value: impl TryInto<u64>, range: RangeInclusive<u64>) {
+    pub(super) fn whole(
+        &mut self,
+        key: &'static str,
+        value: impl TryInto<u64>,
+        range: RangeInclusive<u64>,
+    ) {
         let value = value.try_into().unwrap_or(u64::MAX);
         let expected = format!("{} to {}", range.start(), range.end());
         self.that(range.contains(&value), key, value, expected);
@@ -80,7 +85,7 @@ impl Checks {
         self.that((0.0..1.0).contains(&value), key, value, "0 or more and below 1");
     }
 
-    fn positive(&mut self, key: &'static str, value: f64) {
+    pub(super) fn positive(&mut self, key: &'static str, value: f64) {
         self.that(value > 0.0 && value.is_finite(), key, value, "a positive number");
     }
 
@@ -89,7 +94,7 @@ impl Checks {
     }
 
     /// A list with at least one number, each of which holds, and none twice.
-    fn list(
+    pub(super) fn list(
         &mut self,
         key: &'static str,
         values: &[f64],
@@ -105,7 +110,7 @@ impl Checks {
     }
 
     /// A key that must be there when `needed` and must not be there otherwise.
-    fn present<T: Display>(
+    pub(super) fn present<T: Display>(
         &mut self,
         needed: bool,
         key: &'static str,
@@ -125,7 +130,7 @@ impl Experiment {
         let mut checks = Checks(Vec::new());
         self.check_head(&mut checks);
         self.check_data(&mut checks);
-        self.check_images(&mut checks);
+        self.check_latents(&mut checks);
         self.check_model(&mut checks);
         self.check_diffusion(&mut checks);
         self.check_steps(&mut checks);
@@ -144,56 +149,6 @@ impl Experiment {
             "1 to 100 letters, digits, '-', '_' and '.', the first no '.': it names a folder";
         checks.that(is_name, "name", format!("{:?}", self.name), expected);
         checks.whole("seed", self.seed, 0..=i64::MAX as u64);
-    }
-
-    fn check_data(&self, checks: &mut Checks) {
-        let data = &self.data;
-        let path = data.path.as_ref().map(|path| path.display());
-        let what = format!("the folder of data.kind {:?}", data.kind.name());
-        if data.kind.has_path() {
-            checks.present(true, "data.path", path, &what);
-        } else {
-            checks.present(false, "data.path", path, "for data that lie in files");
-        }
-        let is_shapes = data.kind == DataKind::Shapes;
-        let what = "the number of images of data.kind \"shapes\"";
-        checks.present(is_shapes, "data.count", data.count, what);
-        if let Some(count) = data.count {
-            checks.whole("data.count", count, 1..=i64::MAX as u64);
-        }
-        if let Some(workers) = data.workers {
-            checks.whole("data.workers", workers, 0..=256);
-        }
-    }
-
-    /// Size, classes and channels that the data set has.
-    fn check_images(&self, checks: &mut Checks) {
-        let data = &self.data;
-        let (side, key) = (data.image_size, "data.image_size");
-        match data.kind {
-            DataKind::Shapes => checks.whole(key, side, 4..=4096),
-            DataKind::Cifar10 => checks.that(side == 32, key, side, "32 for CIFAR-10"),
-            DataKind::ImageFolder | DataKind::Latents => checks.whole(key, side, 1..=4096),
-        }
-
-        let (classes, key) = (self.model.num_classes, "model.num_classes");
-        let all = match data.kind {
-            DataKind::Shapes => Some(4),
-            DataKind::Cifar10 => Some(10),
-            DataKind::ImageFolder | DataKind::Latents => None,
-        };
-        match all {
-            Some(all) => {
-                let expected = format!("0 or {all}, the classes of {}", data.kind.name());
-                checks.that(classes == 0 || classes == all, key, classes, expected);
-            }
-            None => checks.whole(key, classes, 0..=1 << 20),
-        }
-        let (channels, needed) = match data.kind {
-            DataKind::Latents => (4, "4, the channels of a latent"),
-            _ => (3, "3, the channels of an RGB image"),
-        };
-        checks.that(self.model.channels == channels, "model.channels", self.model.channels, needed);
     }
 
     fn check_model(&self, checks: &mut Checks) {

@@ -154,17 +154,9 @@ fn data_sets_bring_their_own_rules() {
     assert!(message.contains("model.num_classes is 4, expected 0 or 10"), "{message}");
     cifar(&["data.image_size=32", "model.num_classes=10"]).unwrap();
 
-    let latents =
-        ["data.kind=latents", "data.path=d", "data.image_size=32", "model.num_classes=1000"];
-    let message = parse(&quickstart(), &latents).unwrap_err().to_string();
-    assert!(
-        message.contains("model.channels is 3, expected 4, the channels of a latent"),
-        "{message}"
-    );
-    parse(&quickstart(), &[&latents[..], &["model.channels=4"]].concat()).unwrap();
     assert_set_fails(
         &["data.kind=image_folder"],
-        "x.toml: data.path is missing, expected the folder of data.kind \"image_folder\"",
+        "x.toml: data.path is missing, expected the folder or file of data.kind \"image_folder\"",
     );
 }
 

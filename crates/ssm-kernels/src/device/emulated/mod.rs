@@ -13,7 +13,7 @@ use crate::{KernelError, Mat, MatMut, Write, gemm};
 use half::bf16;
 use libloading::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 type Launcher = unsafe extern "C" fn(
     *const c_char,
@@ -21,6 +21,7 @@ type Launcher = unsafe extern "C" fn(
     *const u32,
     u32,
     u64,
+    c_int,
     *const c_void,
     usize,
     *mut c_char,
@@ -33,6 +34,8 @@ pub struct Emulator<const CHECKED: bool> {
     library: Library,
     /// 0 runs threads and blocks in order, any other number in an order of its own.
     schedule: AtomicU64,
+    /// Whether exponentials and reciprocals are off.
+    approximate: AtomicBool,
     /// Buffers made, for their names.
     buffers: AtomicUsize,
 }
@@ -56,7 +59,8 @@ impl<const CHECKED: bool> Emulator<CHECKED> {
         // SAFETY: our own build, whose initialisers only enter kernels in a table.
         let library = unsafe { Library::new(&path) }
             .map_err(|error| failed(format!("cannot load {}: {error}", path.display())))?;
-        let emulator = Self { library, schedule: 0.into(), buffers: 0.into() };
+        let emulator =
+            Self { library, schedule: 0.into(), approximate: false.into(), buffers: 0.into() };
         let abi: unsafe extern "C" fn() -> u32 = emulator.function(c"dis_emulator_abi");
         // SAFETY: the signature in runtime.cpp.
         let version = unsafe { abi() };
@@ -75,12 +79,9 @@ impl<const CHECKED: bool> Emulator<CHECKED> {
         self.schedule.store(seed, Ordering::Relaxed);
     }
 
-    /// Makes exponentials and reciprocals as far off as a GPU's may be, or exact again. For every kernel
-    /// of this process.
+    /// Makes exponentials and reciprocals as far off as a GPU's may be, or exact again.
     pub fn set_approximate(&self, on: bool) {
-        let set: unsafe extern "C" fn(c_int) = self.function(c"dis_emulator_set_approximate");
-        // SAFETY: the signature in runtime.cpp.
-        unsafe { set(on.into()) };
+        self.approximate.store(on, Ordering::Relaxed);
     }
 
     fn function<F: Copy>(&self, name: &CStr) -> F {
@@ -164,6 +165,7 @@ impl<const CHECKED: bool> Driver for Emulator<CHECKED> {
                 launch.threads.as_ptr(),
                 launch.shared,
                 self.schedule.load(Ordering::Relaxed),
+                self.approximate.load(Ordering::Relaxed).into(),
                 params,
                 params_len,
                 message.as_mut_ptr(),

@@ -4,8 +4,9 @@
 //! of `a`, `tmm6` and `tmm7` one part of 32 columns of `b`. The compiler never touches tiles, so
 //! each product is one piece of assembly from the first load of the sums to the last store.
 
-use super::{Engine, Line, PANEL, PART_LINES};
+use super::{Engine, Line, PART_LINES};
 use crate::Write;
+use crate::simd::amx_available;
 use std::arch::asm;
 
 /// Configuration of the tiles, eight of 16 rows of 64 bytes, in the layout of `LDTILECFG`.
@@ -26,18 +27,23 @@ static CONFIG: Config = {
 
 /// Tiles configured on this thread; given back when dropped, since tiles in use make every switch
 /// of threads dearer.
-pub(super) struct Tiles(());
+pub(crate) struct Tiles(());
 
 impl Tiles {
     /// Configures the tiles where `engine` needs them.
     pub(super) fn of(engine: Engine) -> Option<Self> {
-        if engine == Engine::DotBf16 {
-            return None;
-        }
-        // SAFETY: this engine is made only where AMX was detected and granted; the configuration
-        // is a valid one of palette 1.
+        (engine != Engine::DotBf16).then(Self::new)
+    }
+
+    /// Configures the tiles.
+    ///
+    /// # Panics
+    /// When the CPU lacks AMX.
+    pub(crate) fn new() -> Self {
+        assert!(amx_available(), "this CPU has no AMX");
+        // SAFETY: AMX was detected and granted; the configuration is a valid one of palette 1.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, readonly)) };
-        Some(Self(()))
+        Self(())
     }
 }
 
@@ -101,7 +107,7 @@ macro_rules! product {
             out: *mut f32,
             stride: usize,
         ) {
-            let mut spare = [Line([0; PANEL]); 16];
+            let mut spare = [Line::ZERO; 16];
             assert!(a.len() == b.len() && a.len() % ($parts * PART_LINES) == 0 && !a.is_empty());
             // SAFETY: `a` and `b` hold as many whole slabs as the loop has rounds, the loads ahead
             // stay in one more, and `out` is as the contract says.

@@ -22,6 +22,8 @@ use crate::matrix::{Mat, MatMut};
 use crate::memory::advise_huge_pages;
 use crate::simd::amx_available;
 use crate::{InstructionSet, Precision, Write};
+pub(crate) use amx::Tiles;
+pub(crate) use pack::split_pixels;
 use pack::{Operand, Side};
 use rayon::prelude::*;
 use std::cell::Cell;
@@ -30,7 +32,7 @@ use std::ops::Range;
 /// Rows or columns of a panel, and depth of a slab.
 const PANEL: usize = 32;
 /// bf16 of one part of a slab.
-const PART: usize = PANEL * PANEL;
+pub(crate) const PART: usize = PANEL * PANEL;
 /// Most slabs of one chunk of K. Fixed, since the cut of a sum decides its bits.
 const CHUNK: usize = 16;
 /// Lines of the panels of `b` that are used together: half a megabyte.
@@ -39,12 +41,17 @@ const RUN_LINES: usize = 8192;
 const TASK_PANELS: usize = 8;
 
 /// One cache line of packed numbers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
-struct Line([u16; PANEL]);
+pub(crate) struct Line([u16; PANEL]);
+
+impl Line {
+    /// All zeros.
+    pub(crate) const ZERO: Self = Self([0; PANEL]);
+}
 
 /// Lines of one part of a slab.
-const PART_LINES: usize = PART / PANEL;
+pub(crate) const PART_LINES: usize = PART / PANEL;
 
 /// Units that multiply packed operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +195,23 @@ fn pack_whole(plan: &Plan, operand: Operand<'_>, packed: &mut [Line]) {
     } else {
         (0..slabs).into_par_iter().for_each(|slab| (0..panels).for_each(|panel| pack(panel, slab)));
     }
+}
+
+/// The panels of the right operand `[k, n]` of an f32 product, as three parts, and a step more: made
+/// once for many products.
+///
+/// # Panics
+/// When the CPU lacks AMX, or `matrix` is not contiguous along its rows or columns.
+pub(crate) fn pack_panels(matrix: &Mat<'_, f32>) -> Vec<Line> {
+    assert!(amx_available(), "this CPU has no AMX");
+    let operand = Operand::new(Side::B, matrix).expect("a matrix with a contiguous direction");
+    let steps = matrix.rows.div_ceil(PANEL);
+    let len = matrix.cols.div_ceil(PANEL) * steps * 3 * PART_LINES;
+    let mut packed = vec![Line::ZERO; len + 3 * PART_LINES];
+    packed[..len].par_chunks_exact_mut(3 * PART_LINES).enumerate().for_each(|(i, lines)| {
+        pack::slab(3, operand, i / steps, i % steps, lines);
+    });
+    packed
 }
 
 /// The left operand.
@@ -352,7 +376,7 @@ unsafe fn product(
 
 /// Hands out lines of this thread's buffer, which only grows and always has one slab more. A task
 /// that is interrupted by another product finds the buffer gone and the other one takes a new one.
-fn with_lines<R>(len: usize, work: impl FnOnce(&mut [Line]) -> R) -> R {
+pub(crate) fn with_lines<R>(len: usize, work: impl FnOnce(&mut [Line]) -> R) -> R {
     /// The largest slab: three parts.
     const SPARE: usize = 3 * PART_LINES;
     thread_local! {
@@ -362,7 +386,7 @@ fn with_lines<R>(len: usize, work: impl FnOnce(&mut [Line]) -> R) -> R {
     let mut lines = stock.pop().unwrap_or_default();
     LINES.set(stock);
     if lines.len() < len + SPARE {
-        lines = vec![Line([0; PANEL]); len + SPARE];
+        lines = vec![Line::ZERO; len + SPARE];
         advise_huge_pages(&lines);
     }
     let result = work(&mut lines[..len]);

@@ -124,6 +124,34 @@ fn pack_tile<const PARTS: usize>(
     }
 }
 
+/// Splits 32 channels of successive pixels of `channels` each, from channel `first`, into three parts
+/// a pixel, one line each; what lies beyond the last channel is 0.
+///
+/// # Panics
+/// When the CPU lacks AVX-512 BW or BF16, or `first` is beyond the channels.
+pub(crate) fn split_pixels(pixels: &[f32], channels: usize, first: usize, strip: &mut [Line]) {
+    assert!(is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16"));
+    // SAFETY: the features were detected.
+    unsafe { split_on(pixels, channels, first, strip) };
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn split_on(pixels: &[f32], channels: usize, first: usize, strip: &mut [Line]) {
+    let len = (channels - first).min(PANEL);
+    let (low_len, high_len) = (len.min(TILE), len.saturating_sub(TILE));
+    for (pixel, lines) in pixels.chunks_exact(channels).zip(strip.as_chunks_mut::<3>().0) {
+        let start = pixel[first..][..len].as_ptr();
+        // SAFETY: the lengths mask what is not of the slice above.
+        let low = unsafe { _mm512_maskz_loadu_ps(mask(low_len), start) };
+        // SAFETY: as above.
+        let high = unsafe { _mm512_maskz_loadu_ps(mask(high_len), start.wrapping_add(TILE)) };
+        let (low, high) = (split::<3>(low), split::<3>(high));
+        for part in 0..3 {
+            store(join(low[part], high[part]), &mut lines[part]);
+        }
+    }
+}
+
 impl Operand<'_> {
     /// Start of a tile that lies inside the operand.
     ///
