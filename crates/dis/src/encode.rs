@@ -3,7 +3,7 @@
 mod job;
 
 use crate::autoencoder::AutoencoderFile;
-use crate::device::ComputeArgs;
+use crate::device::{ComputeArgs, DeviceArg};
 use crate::exit::{Failure, print};
 use crate::info::units;
 use crate::progress;
@@ -67,11 +67,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let source = open_encode_source(encode, experiment.seed)?;
     check_sizes(&experiment, encode, &file, source.as_ref())?;
     let device = args.compute.open()?;
-    let precision = args.compute.precision().name();
+    let pixels = if device.is_cpu() { 1 } else { 16 } * (512 * 512);
+    let usual = (pixels / encode.image_size.pow(2)).clamp(1, 1024);
+    let batch = args.batch.map_or(usual, usize::from);
     let spec = LatentCacheSpec {
         latent_shape: [experiment.model.channels, side(&experiment), side(&experiment)],
         flips: flips(experiment.data.flip),
-        vae: format!("{} in {precision}", file.fingerprint()),
+        vae: file.fingerprint() + &bits(&args, batch),
         crop: crop(encode),
         source: source.name().to_owned(),
         source_len: source.len(),
@@ -92,12 +94,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         folder.display(),
         device.record(),
     );
-    let pixels = if device.is_cpu() { 1 } else { 16 } * (512 * 512);
-    let usual = (pixels / encode.image_size.pow(2)).clamp(1, 1024);
     let job = Job {
         source: source.as_ref(),
         folder,
-        batch: args.batch.map_or(usual, usize::from),
+        batch,
         skip_broken: args.skip_broken,
         checks: args.check,
     };
@@ -134,6 +134,15 @@ fn sections<'a>(
             let help = "pixels need no cache; `dis train` reads them as they are";
             Err(Failure::usage(what).help(help))
         }
+    }
+}
+
+/// What else than the weights decides the bits of a latent. On the CPU an image is the same in any
+/// batch; on a device products may be summed as suits the batch.
+fn bits(args: &Args, batch: usize) -> String {
+    match (args.compute.device(), args.compute.precision().name()) {
+        (DeviceArg::Cpu, precision) => format!(" in {precision}"),
+        (_, precision) => format!(" in {precision}, {batch} images together"),
     }
 }
 

@@ -5,8 +5,8 @@ use crate::exit::Failure;
 use crate::progress;
 use anyhow::Result;
 use data::latents::{
-    Encoding, Flip, LatentCache, LatentCacheOptions, LatentRecord, LatentScaling, LatentWriter,
-    ShardWriter,
+    Encoding, Flip, LatentCache, LatentCacheOptions, LatentCacheSpec, LatentRecord, LatentScaling,
+    LatentWriter, ShardWriter,
 };
 use data::{DataError, Dataset, Visit, flip_horizontally};
 use indicatif::ProgressBar;
@@ -164,7 +164,8 @@ impl Job<'_> {
             .collect()
     }
 
-    /// Encodes some samples again and compares them with the cache.
+    /// Encodes some samples again and compares them with the cache. Each is encoded with those that
+    /// it was with, because a device's sums may follow the batch.
     fn check(&self, flips: &[Flip], vae: &mut dyn Autoencoder) -> Result<()> {
         let options = LatentCacheOptions {
             scaling: LatentScaling::constant(1.0),
@@ -175,17 +176,27 @@ impl Job<'_> {
         for check in 0..checks {
             let index = check * cache.len() / checks;
             let (source_index, hash) = cache.source(index)?;
-            let image = self.image(source_index).map_err(|(_, error)| error)?;
-            if image.hash() != hash {
-                let what =
-                    format!("sample {source_index} of the source has changed since it was encoded");
+            let images = self.companions(cache.index().spec(), source_index);
+            let place = images.iter().position(|image| image.index == source_index);
+            let Some(place) = place.filter(|&place| images[place].hash() == hash) else {
+                let what = format!("sample {source_index} has changed since it was encoded");
                 return Err(Failure::data(what).help("encode to a new folder").into());
-            }
-            let moments = self.encode(&[image], flips, vae)?;
-            let encodings: Vec<Encoding<'_>> = moments.iter().map(|m| m.encoding(0, 1)).collect();
+            };
+            let moments = self.encode(&images, flips, vae)?;
+            let encodings: Vec<Encoding<'_>> =
+                moments.iter().map(|m| m.encoding(place, images.len())).collect();
             cache.compare(index, &encodings)?;
         }
         Ok(())
+    }
+
+    /// The images that a sample was encoded with, itself among them.
+    fn companions(&self, spec: &LatentCacheSpec, source_index: u64) -> Vec<Image> {
+        let shard = spec.source_range(source_index / spec.records_per_shard);
+        let batch = self.batch as u64;
+        let first = source_index - (source_index - shard.start) % batch;
+        let chunk = first..(first + batch).min(shard.end);
+        chunk.into_par_iter().filter_map(|index| self.image(index).ok()).collect()
     }
 }
 

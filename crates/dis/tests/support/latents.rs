@@ -197,3 +197,45 @@ fn what_cannot_become_latents_is_refused_before_anything_is_written() {
     fs::write(&cut, &bytes[..bytes.len() - 10]).unwrap();
     refuse(&format!("vae.path={}", cut.display()), 65, &[&cut.display().to_string()]);
 }
+
+/// Means and log standard deviations of every image and its mirror image.
+#[cfg(feature = "emulated")]
+fn moments(case: &Case) -> [Vec<f32>; 2] {
+    use data::latents::{Flip, LatentCache, LatentCacheOptions, LatentScaling};
+    let options = LatentCacheOptions { scaling: LatentScaling::constant(1.0), flip: true };
+    let cache = LatentCache::open(&case.path("cache"), &options).unwrap();
+    let [mut mean, mut logstd] = [Vec::new(), Vec::new()];
+    for index in 0..cache.index().len() {
+        for flip in [Flip::None, Flip::Horizontal] {
+            let moments = cache.moments(index, flip).unwrap();
+            mean.extend(moments.mean);
+            logstd.extend(moments.logstd);
+        }
+    }
+    [mean, logstd]
+}
+
+#[cfg(feature = "emulated")]
+#[test]
+fn a_device_encodes_and_decodes_what_the_cpu_does() {
+    use super::sampling::archive;
+    let cpu = experiment(6, &[]);
+    hash_of(&cpu, 6);
+    finish(cpu.train(&[])).succeeds();
+    let expected = moments(&cpu);
+    let drawn = archive(&cpu, "cpu", &["--count", "2"]);
+    let f32 = ["--device", "emulated", "--precision", "f32"];
+    // Half precision on the disk is 5e-4 of a number.
+    for (flags, bar, most) in [(&f32[..], 1e-3, 1), (&f32[..2], 5e-2, 24)] {
+        let there = experiment(6, &[]);
+        finish(encode(&there, 6, flags)).succeeds();
+        for (there, expected) in moments(&there).iter().zip(&expected) {
+            let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let error = there.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            assert!(there.len() == expected.len() && error <= bar * largest, "{flags:?}: {error}");
+        }
+        let pixels = archive(&cpu, "there", &[&["--count", "2"], flags].concat());
+        let found = pixels.iter().zip(&drawn).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(pixels.len() == drawn.len() && found <= Some(most), "{flags:?}: {found:?}");
+    }
+}
