@@ -1,5 +1,6 @@
 //! PNG, JPEG and npy files as RGB bytes, with limits.
 
+use crate::jpeg::{decode_jpeg, is_jpeg};
 use crate::npy::{NpyHeader, is_npy};
 use crate::{DataError, Raster};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
@@ -65,11 +66,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     if is_npy(bytes) {
         return decode_npy(bytes);
     }
-    let (format, colour) = if bytes.starts_with(&JPEG_START) {
-        ("JPEG", jpeg_colour(bytes)?)
-    } else {
-        ("PNG", png_colour(bytes))
-    };
+    if is_jpeg(bytes) {
+        return decode_jpeg(bytes);
+    }
     let describe = |e: image::ImageError| e.to_string();
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED_BYTES);
@@ -78,15 +77,27 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(describe)?;
     let (width, height) = decoder.dimensions();
-    check_pixels(u64::from(width), u64::from(height))?;
-    check_promise(bytes, u64::from(width), u64::from(height))?;
-    if decoder.total_bytes() > MAX_DECODED_BYTES {
-        let bytes = decoder.total_bytes();
-        return Err(format!("{bytes} bytes when decoded, more than {MAX_DECODED_BYTES}"));
-    }
+    let pixel_bytes = u64::from(decoder.color_type().bytes_per_pixel());
+    check_size(bytes, u64::from(width), u64::from(height), pixel_bytes)?;
     let image = DynamicImage::from_decoder(decoder).map_err(describe)?.into_rgb8();
     let image = Raster::new(width as usize, height as usize, 3, image.into_raw());
-    Ok(Decoded { image, format, colour })
+    Ok(Decoded { image, format: "PNG", colour: png_colour(bytes) })
+}
+
+/// Refuses an image that is too large, before memory is set aside for it.
+pub(crate) fn check_size(
+    bytes: &[u8],
+    width: u64,
+    height: u64,
+    pixel_bytes: u64,
+) -> Result<(), String> {
+    check_pixels(width, height)?;
+    check_promise(bytes, width, height)?;
+    let decoded = width * height * pixel_bytes;
+    if decoded > MAX_DECODED_BYTES {
+        return Err(format!("{decoded} bytes when decoded, more than {MAX_DECODED_BYTES}"));
+    }
+    Ok(())
 }
 
 pub(crate) fn check_pixels(width: u64, height: u64) -> Result<(), String> {
@@ -104,7 +115,7 @@ pub(crate) fn check_pixels(width: u64, height: u64) -> Result<(), String> {
 ///
 /// Deflate makes at most 1,032 bytes of one, and a JPEG spends at least one bit on a block of 8x8.
 fn check_promise(bytes: &[u8], width: u64, height: u64) -> Result<(), String> {
-    let least = if bytes.starts_with(&JPEG_START) {
+    let least = if is_jpeg(bytes) {
         width.div_ceil(8) * height.div_ceil(8) / 8
     } else {
         let (depth, colour) = (bytes.get(24).copied(), bytes.get(25).copied());
@@ -183,53 +194,4 @@ fn png_colour(bytes: &[u8]) -> &'static str {
         Some([_, 6]) => "RGB with alpha",
         _ => "RGB",
     }
-}
-
-const JPEG_START: [u8; 2] = [0xFF, 0xD8];
-
-/// The colours of a JPEG, if it has its end marker: the decoder fills what is missing with grey and
-/// says nothing.
-///
-/// Walks the segments rather than searching, since a thumbnail inside has an end of its own, and
-/// bytes after the end, which cameras write, are allowed.
-fn jpeg_colour(bytes: &[u8]) -> Result<&'static str, String> {
-    let cut_short = || "the JPEG is cut short: it has no end marker".to_owned();
-    let mut colour = "RGB";
-    let mut at = JPEG_START.len();
-    loop {
-        // The next marker: behind a header at once, behind entropy-coded data after some bytes.
-        let found = bytes[at..].windows(2).position(|w| w[0] == 0xFF && is_marker(w[1]));
-        at += found.ok_or_else(cut_short)? + 2;
-        match bytes[at - 1] {
-            0xD9 => return Ok(colour),
-            // Restarts, a repeated start and TEM stand alone.
-            0xD0..=0xD8 | 0x01 => {}
-            marker => {
-                let segment = &bytes[at..];
-                let &[high, low, ..] = segment else { return Err(cut_short()) };
-                // A frame: length, bits, height, width, number of components.
-                if is_frame(marker) && segment.len() > 7 {
-                    colour = match segment[7] {
-                        1 => "grey",
-                        4 => "CMYK",
-                        _ => "RGB",
-                    };
-                }
-                at += usize::from(u16::from_be_bytes([high, low]));
-                if at > bytes.len() {
-                    return Err(cut_short());
-                }
-            }
-        }
-    }
-}
-
-/// In entropy-coded data 0xFF is followed by 0; fill bytes are 0xFF.
-fn is_marker(byte: u8) -> bool {
-    !matches!(byte, 0x00 | 0xFF)
-}
-
-/// Start of a frame of any kind, as opposed to tables (0xC4, 0xCC) and extensions (0xC8).
-fn is_frame(marker: u8) -> bool {
-    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
 }

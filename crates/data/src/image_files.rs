@@ -4,7 +4,8 @@ use crate::dataset::check_load;
 use crate::decode::{Decoded, decode, pixels_of};
 use crate::source::{Encoding, ImageSource};
 use crate::{
-    DataError, Dataset, Filter, ImageShape, Probe, Raster, Visit, centre_crop, resize, write_planes,
+    DataError, Dataset, Filter, ImageShape, Probe, Raster, Visit, centre_crop, resize, spare,
+    write_planes,
 };
 
 /// How a stored image becomes a square of the network's size.
@@ -117,7 +118,7 @@ impl<S: ImageSource> ImageFiles<S> {
     /// # Panics
     /// When `index` is not below [`Dataset::len`].
     pub fn prepare(&self, index: u64) -> Result<(Raster, Probe), DataError> {
-        let mut bytes = Vec::new();
+        let mut bytes = spare::unspecified(0);
         self.source.read(index, &mut bytes)?;
         let decoded = match self.source.encoding() {
             Encoding::File => decode(&bytes),
@@ -127,9 +128,12 @@ impl<S: ImageSource> ImageFiles<S> {
         };
         let broken = |reason| self.source.broken(index, reason);
         let Decoded { image, format, colour } = decoded.map_err(broken)?;
+        spare::give_back(bytes);
         let (width, height, label) = (image.width(), image.height(), self.source.label(index));
         let probe = Probe { width, height, format, colour, label };
-        Ok((self.preparation.apply(&image).map_err(broken)?, probe))
+        let square = self.preparation.apply(&image).map_err(broken)?;
+        spare::give_back(image.into_pixels());
+        Ok((square, probe))
     }
 }
 
@@ -159,6 +163,7 @@ impl<S: ImageSource> Dataset for ImageFiles<S> {
         check_load(self, index, out);
         let (image, _) = self.prepare(index)?;
         write_planes(&image, out);
+        spare::give_back(image.into_pixels());
         Ok(self.source.label(index))
     }
 

@@ -8,6 +8,7 @@ mod passes;
 mod transpose;
 mod weights;
 
+use crate::spare;
 use passes::{Rows, resize_columns, resize_rows};
 use std::f64::consts::PI;
 use std::ops::Range;
@@ -52,6 +53,11 @@ impl Raster {
     /// `[H, W, C]`.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
+    }
+
+    /// `[H, W, C]`, as memory that can be used again.
+    pub(crate) fn into_pixels(self) -> Vec<u8> {
+        self.pixels
     }
 }
 
@@ -178,12 +184,15 @@ pub fn resize_window(
         count: used_rows.len(),
         len: used_columns.len() * channels,
     };
-    let pixels = if order.is_vertical_first([image.width, image.height], size) {
+    let (between, pixels) = if order.is_vertical_first([image.width, image.height], size) {
         let lowered = resize_columns(source, &vertical);
-        resize_rows(Rows::whole(&lowered, source.len), channels, &horizontal)
+        let pixels = resize_rows(Rows::whole(&lowered, source.len), channels, &horizontal);
+        (lowered, pixels)
     } else {
         let narrowed = resize_rows(source, channels, &horizontal);
-        resize_columns(Rows::whole(&narrowed, new_width * channels), &vertical)
+        let pixels = resize_columns(Rows::whole(&narrowed, new_width * channels), &vertical);
+        (narrowed, pixels)
     };
+    spare::give_back(between);
     Raster::new(new_width, new_height, channels, pixels)
 }

@@ -6,6 +6,7 @@
 
 use super::transpose::{ROWS, columns_to_rows, padded, rows_to_columns};
 use super::weights::{PRECISION, Weights};
+use crate::spare;
 use pulp::{Arch, Simd, WithSimd};
 
 /// One half, so that the shift rounds.
@@ -68,7 +69,7 @@ impl<const C: usize> WithSimd for AlongRows<'_, C> {
     fn with_simd<S: Simd>(self, _: S) -> Vec<u8> {
         let Self { source, weights } = self;
         let out_len = weights.outputs() * C;
-        let mut out = vec![0; source.count * out_len];
+        let mut out = spare::unspecified(source.count * out_len);
         let mut columns = vec![[0; ROWS]; padded(source.len)];
         let mut resized = vec![[0; ROWS]; padded(out_len)];
         for (block, out) in out.chunks_mut(ROWS * out_len).enumerate() {
@@ -99,7 +100,7 @@ impl WithSimd for DownColumns<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Vec<u8> {
         let Self { source, weights } = self;
-        let mut out = vec![0; weights.outputs() * source.len];
+        let mut out = spare::unspecified(weights.outputs() * source.len);
         for (out, (first, weights)) in out.chunks_exact_mut(source.len).zip(weights.iter()) {
             weigh(&source.bytes[first * source.stride..], source.stride, weights, out);
         }
