@@ -101,8 +101,15 @@ impl WithSimd for DownColumns<'_> {
     fn with_simd<S: Simd>(self, _: S) -> Vec<u8> {
         let Self { source, weights } = self;
         let mut out = spare::unspecified(weights.outputs() * source.len);
+        let mut sums = vec![0; source.len];
         for (out, (first, weights)) in out.chunks_exact_mut(source.len).zip(weights.iter()) {
-            weigh(&source.bytes[first * source.stride..], source.stride, weights, out);
+            sums.fill(HALF);
+            for (first, weights) in (first..).step_by(TAPS).zip(weights.chunks(TAPS)) {
+                add_rows(&mut sums, source, first, weights);
+            }
+            for (out, &sum) in out.iter_mut().zip(&sums) {
+                *out = to_byte(sum);
+            }
         }
         out
     }
@@ -154,55 +161,31 @@ fn add_pixels<const C: usize, const N: usize>(
     }
 }
 
-/// Each byte of `out` becomes the sum over inputs, `stride` apart, of bytes at its place times weights.
+/// Adds up to [`TAPS`] rows times weights, byte by byte.
 #[inline(always)]
-fn weigh(inputs: &[u8], stride: usize, weights: &[i32], out: &mut [u8]) {
-    let (chunks, rest) = out.as_chunks_mut::<LANES>();
-    let rest_at = chunks.len() * LANES;
-    for (i, out) in chunks.iter_mut().enumerate() {
-        let mut sums = [HALF; LANES];
-        for (group, weights) in weights.chunks(TAPS).enumerate() {
-            let inputs = &inputs[group * TAPS * stride + i * LANES..];
-            add_some(&mut sums, inputs, stride, weights);
-        }
-        *out = to_bytes(&sums);
-    }
-    for (i, out) in (rest_at..).zip(rest) {
-        let terms = inputs[i..].iter().step_by(stride).zip(weights);
-        *out = to_byte(terms.fold(HALF, |sum, (&byte, &weight)| sum + i32::from(byte) * weight));
-    }
-}
-
-/// Adds up to [`TAPS`] inputs.
-#[inline(always)]
-fn add_some(sums: &mut [i32; LANES], inputs: &[u8], stride: usize, weights: &[i32]) {
+fn add_rows(sums: &mut [i32], source: Rows<'_>, first: usize, weights: &[i32]) {
     match weights.len() {
-        1 => add::<1>(sums, inputs, stride, weights),
-        2 => add::<2>(sums, inputs, stride, weights),
-        3 => add::<3>(sums, inputs, stride, weights),
-        4 => add::<4>(sums, inputs, stride, weights),
-        5 => add::<5>(sums, inputs, stride, weights),
-        6 => add::<6>(sums, inputs, stride, weights),
-        7 => add::<7>(sums, inputs, stride, weights),
-        _ => add::<TAPS>(sums, inputs, stride, weights),
+        1 => add::<1>(sums, source, first, weights),
+        2 => add::<2>(sums, source, first, weights),
+        3 => add::<3>(sums, source, first, weights),
+        4 => add::<4>(sums, source, first, weights),
+        5 => add::<5>(sums, source, first, weights),
+        6 => add::<6>(sums, source, first, weights),
+        7 => add::<7>(sums, source, first, weights),
+        _ => add::<TAPS>(sums, source, first, weights),
     }
 }
 
 #[inline(always)]
-fn add<const N: usize>(sums: &mut [i32; LANES], inputs: &[u8], stride: usize, weights: &[i32]) {
-    let mut rows = [&[0; LANES]; N];
-    for (i, row) in rows.iter_mut().enumerate() {
-        if let Some(lanes) = inputs[i * stride..].first_chunk() {
-            *row = lanes;
-        }
-    }
+fn add<const N: usize>(sums: &mut [i32], source: Rows<'_>, first: usize, weights: &[i32]) {
+    let rows: [&[u8]; N] = std::array::from_fn(|i| &source.row(first + i)[..sums.len()]);
     let weights: &[i32; N] = weights.first_chunk().unwrap_or(&[0; N]);
-    for lane in 0..LANES {
-        let mut sum = sums[lane];
+    for (at, out) in sums.iter_mut().enumerate() {
+        let mut sum = *out;
         for i in 0..N {
-            sum += i32::from(rows[i][lane]) * weights[i];
+            sum += i32::from(rows[i][at]) * weights[i];
         }
-        sums[lane] = sum;
+        *out = sum;
     }
 }
 
