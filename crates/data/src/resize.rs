@@ -12,7 +12,7 @@ use crate::spare;
 use passes::{Rows, resize_columns, resize_rows};
 use std::f64::consts::PI;
 use std::ops::Range;
-use weights::Weights;
+use weights::weights_of;
 
 /// An image of 8-bit pixels, row by row, channels interleaved: `[H, W, C]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,11 +173,9 @@ pub fn resize_window(
     );
     let channels = image.channels;
     let (new_width, new_height) = (columns.len(), rows.len());
-    let horizontal = Weights::new(image.width, width, columns, filter);
-    let vertical = Weights::new(image.height, height, rows, filter);
+    let horizontal = weights_of((image.width, width, columns, filter));
+    let vertical = weights_of((image.height, height, rows, filter));
     let (used_columns, used_rows) = (horizontal.span(), vertical.span());
-    let horizontal = horizontal.counted_from(used_columns.start);
-    let vertical = vertical.counted_from(used_rows.start);
     let source = Rows {
         bytes: &image.pixels[(used_rows.start * image.width + used_columns.start) * channels..],
         stride: image.width * channels,

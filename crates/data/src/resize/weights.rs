@@ -1,16 +1,46 @@
 //! How much each input weighs in each output of one axis.
 
 use super::Filter;
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// Fractional bits of a weight.
 pub(super) const PRECISION: u32 = 22;
+
+/// What weights depend on: inputs, outputs of the whole axis, outputs that are wanted.
+type Axis = (usize, usize, Range<usize>, Filter);
+
+/// Axes that a thread remembers: two an image, and photographs have few sizes.
+const REMEMBERED: usize = 8;
+
+thread_local! {
+    static RECENT: RefCell<Vec<(Axis, Rc<Weights>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The weights of an axis, made anew unless the thread used them not long ago.
+pub(super) fn weights_of(axis: Axis) -> Rc<Weights> {
+    RECENT.with_borrow_mut(|recent| {
+        if let Some((_, weights)) = recent.iter().find(|(known, _)| *known == axis) {
+            return Rc::clone(weights);
+        }
+        let (input, output, window, filter) = axis.clone();
+        let weights = Rc::new(Weights::new(input, output, window, filter));
+        if recent.len() == REMEMBERED {
+            recent.remove(0);
+        }
+        recent.push((axis, Rc::clone(&weights)));
+        weights
+    })
+}
 
 /// Weights of consecutive inputs for consecutive outputs, the same number of inputs for each.
 ///
 /// Where the filter covers fewer inputs, at the borders, the others weigh zero.
 pub(super) struct Weights {
-    /// First input of each output.
+    /// The inputs from the first to the last that any output uses.
+    span: Range<usize>,
+    /// First input of each output, counted from the start of the span.
     first: Vec<usize>,
     /// Inputs of an output.
     taps: usize,
@@ -20,7 +50,7 @@ pub(super) struct Weights {
 
 impl Weights {
     /// For the outputs `window` of an axis that goes from `input` to `output` pixels.
-    pub(super) fn new(input: usize, output: usize, window: Range<usize>, filter: Filter) -> Self {
+    fn new(input: usize, output: usize, window: Range<usize>, filter: Filter) -> Self {
         let ratio = input as f64 / output as f64;
         let widening = ratio.max(1.0);
         let support = filter.support() * widening;
@@ -32,7 +62,7 @@ impl Weights {
         };
         let taps = window.clone().map(|i| covered(i).1.len()).max().unwrap_or(0);
         let mut weights =
-            Self { first: Vec::with_capacity(window.len()), taps, values: Vec::new() };
+            Self { span: 0..0, first: Vec::with_capacity(window.len()), taps, values: Vec::new() };
         weights.values.reserve_exact(window.len() * taps);
         let mut exact = Vec::with_capacity(taps);
         for i in window {
@@ -49,6 +79,9 @@ impl Weights {
             weights.values.extend(exact.iter().map(|w| fixed_point(w / sum)));
             weights.values.resize(weights.first.len() * taps, 0);
         }
+        weights.span = weights.first.first().copied().unwrap_or(0)
+            ..weights.first.last().map_or(0, |last| last + taps);
+        weights.first.iter_mut().for_each(|first| *first -= weights.span.start);
         weights
     }
 
@@ -59,17 +92,10 @@ impl Weights {
 
     /// The inputs from the first to the last that any output uses.
     pub(super) fn span(&self) -> Range<usize> {
-        let first = self.first.first().copied().unwrap_or(0);
-        first..self.first.last().map_or(0, |last| last + self.taps)
+        self.span.clone()
     }
 
-    /// The same weights of inputs that are counted from `start` on.
-    pub(super) fn counted_from(mut self, start: usize) -> Self {
-        self.first.iter_mut().for_each(|first| *first -= start);
-        self
-    }
-
-    /// First input and weights of each output.
+    /// First input, counted from the start of the span, and weights of each output.
     #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         self.first.iter().copied().zip(self.values.chunks_exact(self.taps))
