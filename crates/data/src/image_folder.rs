@@ -138,7 +138,15 @@ impl Listing {
             let mut kind = entry.file_type().map_err(DataError::io(&entry.path()))?;
             if kind.is_symlink() {
                 let path = entry.path();
-                kind = fs::metadata(&path).map_err(DataError::io(&path))?.file_type();
+                match fs::metadata(&path) {
+                    Ok(target) => kind = target.file_type(),
+                    // It leads nowhere: a broken image, which is no reason to refuse the folder.
+                    Err(_) if has_image_extension(&path) => {
+                        images.push(name);
+                        continue;
+                    }
+                    Err(error) => return Err(DataError::Io { path, error }),
+                }
             }
             if kind.is_dir() {
                 folders.push(entry.path());

@@ -368,3 +368,14 @@ fn cmyk_becomes_rgb() {
     let set = open(folder.path().join("only"), 8).unwrap();
     assert_eq!(set.probe(0).unwrap().colour, "CMYK");
 }
+
+#[test]
+fn a_link_that_leads_nowhere_is_a_broken_image_and_not_a_broken_folder() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "a/0.png", &encoded(slopes(8, 8), ImageFormat::Png));
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a/1.png")).unwrap();
+    let set = open(folder.path(), 8).unwrap();
+    assert_eq!((set.len(), load(&set, 0).1), (2, 0));
+    let error = set.probe(1).unwrap_err().to_string();
+    assert!(error.contains("1.png"), "{error}");
+}

@@ -3,6 +3,7 @@
 use crate::device::OpenDevice;
 use crate::exit::Failure;
 use anyhow::{Context, Result};
+use data::latents::LatentIndex;
 use ssm_kernels::ImageBackend;
 use std::path::Path;
 use trainer::VaeSection;
@@ -59,10 +60,21 @@ impl AutoencoderFile {
         &self.config
     }
 
+    /// Says where the file and the experiment do not agree on what is done to latents.
+    pub(crate) fn warn_of_scaling(&self, section: &VaeSection) {
+        let (theirs, ours) = (&self.config.scaling, scaling(section));
+        if *theirs != ours {
+            tracing::warn!(
+                "{}: its config.json says {theirs:?}, the experiment {ours:?}, which is used",
+                section.path.display()
+            );
+        }
+    }
+
     /// BLAKE3 of names, shapes and numbers, in hexadecimal: the same for every form of file.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.config.to_json().as_bytes());
+        hasher.update(format!("{} groups\n", self.config.norm_num_groups).as_bytes());
         for (name, tensor) in &self.tensors {
             hasher.update(format!("{name} {:?}\n", tensor.shape).as_bytes());
             hasher.update(bytemuck::cast_slice(&tensor.data));
@@ -87,9 +99,27 @@ impl AutoencoderFile {
 
 /// Opens the autoencoder of an experiment on a device.
 pub(crate) fn open(section: &VaeSection, device: &OpenDevice) -> Result<Box<dyn Autoencoder>> {
-    AutoencoderFile::read(&section.path)
-        .and_then(|file| file.load(device))
-        .context("the autoencoder of the experiment, vae.path, cannot be used")
+    let read = || {
+        let file = AutoencoderFile::read(&section.path)?;
+        file.warn_of_scaling(section);
+        file.load(device)
+    };
+    read().context("the autoencoder of the experiment, vae.path, cannot be used")
+}
+
+/// Says where previews would be decoded by another autoencoder than the one that made the cache.
+pub(crate) fn warn_of_another(section: &VaeSection, cache: &Path) -> Result<()> {
+    let index = cache.join("index.json");
+    let bytes = std::fs::read(&index).map_err(|error| Failure::reading(&index, error))?;
+    let made_with = LatentIndex::parse(&bytes, &index)?.spec().vae.clone();
+    if !made_with.starts_with(&AutoencoderFile::read(&section.path)?.fingerprint()) {
+        tracing::warn!(
+            "{} is not the autoencoder that made {}: previews will look wrong",
+            section.path.display(),
+            cache.display()
+        );
+    }
+    Ok(())
 }
 
 /// What an experiment does to latents, for a decoder to undo.

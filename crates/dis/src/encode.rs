@@ -64,6 +64,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let (folder, vae, encode) = sections(&experiment, &args.config)?;
     let file = AutoencoderFile::read(&vae.path)
         .context("the autoencoder of the experiment, vae.path, cannot be used")?;
+    file.warn_of_scaling(vae);
+    check_place(folder, encode)?;
     let source = open_encode_source(encode, experiment.seed)?;
     check_sizes(&experiment, encode, &file, source.as_ref())?;
     let device = args.compute.open()?;
@@ -75,7 +77,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         flips: flips(experiment.data.flip),
         vae: file.fingerprint() + &bits(&args, batch),
         crop: crop(encode),
-        source: source.name().to_owned(),
+        source: job::describe(source.as_ref()),
         source_len: source.len(),
         num_classes: source.num_classes(),
         class_names: class_names(source.as_ref()),
@@ -148,6 +150,22 @@ fn bits(args: &Args, batch: usize) -> String {
 
 fn side(experiment: &Experiment) -> usize {
     experiment.data.image_size
+}
+
+/// Refuses to write among the images, where the cache would be taken for some of them.
+fn check_place(folder: &Path, encode: &EncodeSection) -> Result<(), Failure> {
+    let Some(images) = encode.path.as_deref().and_then(|path| path.canonicalize().ok()) else {
+        return Ok(());
+    };
+    let absolute = std::path::absolute(folder).map_err(|e| Failure::writing(folder, e))?;
+    let inside = absolute
+        .ancestors()
+        .any(|ancestor| ancestor.canonicalize().is_ok_and(|ancestor| ancestor == images));
+    if !inside {
+        return Ok(());
+    }
+    let what = format!("data.path is {}, inside of encode.path", folder.display());
+    Err(Failure::usage(what).help("write the cache to another folder than that of the images"))
 }
 
 /// Refuses what would make latents of another size than the experiment says.

@@ -33,15 +33,13 @@ impl VaeArgs {
             (Some(_), _) if pixels => {
                 Err(Failure::usage("--vae: the network draws pixels, not latents").into())
             }
-            (path, Some(mut section)) => {
-                if let Some(path) = path {
-                    section.path.clone_from(path);
-                }
-                Pictures::latents(
-                    autoencoder::open(&section, device)?,
-                    autoencoder::scaling(&section),
-                    config,
-                )
+            (Some(path), Some(section)) => {
+                let vae = AutoencoderFile::read(path)?.load(device)?;
+                Pictures::latents(vae, autoencoder::scaling(&section), config)
+            }
+            (None, Some(section)) => {
+                let vae = autoencoder::open(&section, device)?;
+                Pictures::latents(vae, autoencoder::scaling(&section), config)
             }
             (Some(path), None) => {
                 let file = AutoencoderFile::read(path)?;

@@ -3,6 +3,7 @@
 mod describe;
 mod screen;
 
+use crate::autoencoder;
 use crate::device::{ComputeArgs, OpenDevice};
 use crate::exit::{Failure, code};
 use crate::info::plan::{self, Pass, Place};
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trainer::{Environment, Experiment, Outcome, RunDir, open_dataset};
+use trainer::{Environment, Experiment, Outcome, RunDir, check_dataset, open_dataset};
 
 /// What `dis train` trains when nothing else is said.
 const QUICKSTART: &str = "configs/quickstart.toml";
@@ -70,6 +71,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     args.compute.require_f32_on_cpu("training on the CPU")?;
     let experiment = load(&args)?;
     let dataset = open_dataset(&experiment)?;
+    check_dataset(&experiment, dataset.as_ref())?;
     let dir = args.run_dir.clone().unwrap_or_else(|| experiment.default_run_dir());
     let device = args.compute.open()?;
     device.compute().check(&experiment)?;
@@ -106,8 +108,13 @@ fn preview_pictures(experiment: &Experiment, device: &OpenDevice) -> Result<Pict
     if experiment.train.sample_every == 0 {
         return Ok(Pictures::Pixels);
     }
-    Pictures::of(experiment, device)
-        .context("previews cannot be decoded\nhelp: --set train.sample_every=0 does without them")
+    let open = || {
+        if let (Some(vae), Some(cache)) = (&experiment.vae, &experiment.data.path) {
+            autoencoder::warn_of_another(vae, cache)?;
+        }
+        Pictures::of(experiment, device)
+    };
+    open().context("previews cannot be decoded\nhelp: --set train.sample_every=0 does without them")
 }
 
 /// The experiment of the arguments; `--fast` cuts it down after `--set`.

@@ -341,8 +341,12 @@ fn init_options(experiment: &Experiment) -> InitOptions {
     }
 }
 
-/// Refuses data of another size, or with fewer classes than the network has labels for.
-fn check_dataset(experiment: &Experiment, dataset: &dyn Dataset) -> Result<(), TrainError> {
+/// Refuses data of another size, or with fewer classes than the network has labels for. [`train`]
+/// does so too; before a run directory is made, it costs nobody anything.
+///
+/// # Errors
+/// [`TrainError::DataShape`].
+pub fn check_dataset(experiment: &Experiment, dataset: &dyn Dataset) -> Result<(), TrainError> {
     let (shape, model) = (dataset.shape(), &experiment.model);
     let size = experiment.data.image_size;
     let differs = |field, got: String, expected: String| {

@@ -83,7 +83,10 @@ impl LatentWriter {
         let index = match found {
             Some(bytes) if complete => LatentIndex::parse(&bytes, &path)?,
             Some(bytes) => LatentIndex::parse_partial(&bytes, &path)?,
-            None => LatentIndex::new(spec.clone()),
+            None => {
+                refuse_strangers(folder, &spec)?;
+                LatentIndex::new(spec.clone())
+            }
         };
         if let Some((field, there, wanted)) = index.spec().difference(&spec) {
             return Err(LatentError::Differs { file: path, field, there, wanted }.into());
@@ -118,7 +121,9 @@ impl LatentWriter {
         }
         self.note()?;
         if self.complete {
-            // It is under construction again, and must not be taken for whole meanwhile.
+            // It is under construction again, and must not be taken for whole meanwhile. The whole
+            // shards are noted first, lest they be strangers to whoever goes on.
+            self.note()?;
             self.disk.remove(&index).map_err(DataError::io(&index))?;
             self.complete = false;
         }
@@ -283,6 +288,22 @@ fn sweep(folder: &Path) -> Result<(), DataError> {
             .is_some_and(|name| [INDEX, PARTIAL].contains(&name) || shard::number(name).is_some());
         if own {
             fs::remove_file(&path).map_err(DataError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses shards without an index: they are days of somebody's work, and would be overwritten.
+fn refuse_strangers(folder: &Path, spec: &LatentCacheSpec) -> Result<(), DataError> {
+    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
+        let name = entry.map_err(DataError::io(folder))?.file_name();
+        if shard::number(&name.to_string_lossy()).is_some_and(|number| number < spec.shards()) {
+            return Err(DataError::Missing {
+                folder: folder.into(),
+                expected: "index.json beside the shards that are there",
+                help: "bring the index back, or encode to another folder; the shards would be \
+                       overwritten",
+            });
         }
     }
     Ok(())

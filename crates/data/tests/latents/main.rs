@@ -77,7 +77,11 @@ fn rounding_is_to_nearest_and_ties_to_even() {
 fn equal_inputs_give_equal_bytes() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(".tmp-latents-00001.safetensors"), "half a shard").unwrap();
-    fs::write(folder.path().join("latents-00001.safetensors"), "of nobody").unwrap();
+    let stranger = folder.path().join("latents-00001.safetensors");
+    fs::write(&stranger, "of nobody").unwrap();
+    let refused = LatentWriter::create_or_resume(folder.path(), spec(), &mut |_, _| {});
+    assert!(refused.unwrap_err().to_string().contains("no index.json"));
+    fs::remove_file(stranger).unwrap();
     let begin = || LatentWriter::create_or_resume(folder.path(), spec(), &mut |_, _| {}).unwrap();
     let mut writer = begin();
     assert_eq!(writer.missing(), [0, 1, 2]);

@@ -66,6 +66,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if grid.is_some_and(|file| file.extension().is_none_or(|extension| extension != "png")) {
         return Err(Failure::usage("--grid FILE must end in .png").into());
     }
+    for file in [grid, args.broken.as_deref()].into_iter().flatten() {
+        check_parent(file)?;
+    }
     args.threads.start()?;
     let kind = match args.kind {
         Some(kind) => kind,
@@ -88,6 +91,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let default = PathBuf::from(format!("check-{}.png", dataset.name()));
     draw(dataset.as_ref(), &labels, grid.unwrap_or(&default))?;
     verdict(&path, &survey, args.skip_broken)
+}
+
+/// Refuses a file in a folder that is not there, before hours of decoding.
+fn check_parent(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.map(std::fs::metadata) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(Failure::writing(file, error)),
+    }
 }
 
 /// The picture, where there is something to show.

@@ -14,12 +14,45 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
 use vae::Posterior;
 
 /// Broken images that are named; the others are counted.
 const NAMED: u64 = 20;
 /// Data sets that make their images make them from this; files do not ask.
 const VISIT: Visit = Visit { seed: 0, position: 0 };
+
+/// Images that stand for all when a source is recognised.
+const PROBES: u64 = 256;
+/// Seconds between lines of a log.
+const LOG_SECONDS: u64 = 60;
+
+/// The kind of a source and the hash of some of its images with their labels, so that nobody goes on
+/// with other images under the same name.
+pub(super) fn describe(source: &dyn Dataset) -> String {
+    let probes = PROBES.min(source.len());
+    let images: Vec<_> = (0..probes)
+        .into_par_iter()
+        .map(|probe| read_image(source, probe * source.len() / probes).ok())
+        .map(|image| image.map(|image| (image.label, image.hash())))
+        .collect();
+    let mut hasher = blake3::Hasher::new();
+    for image in images {
+        match image {
+            Some((label, hash)) => hasher.update(&label.to_le_bytes()).update(&hash),
+            None => hasher.update(b"broken"),
+        };
+    }
+    format!("{}, {probes} images with hash {}", source.name(), hasher.finalize().to_hex())
+}
+
+fn read_image(source: &dyn Dataset, index: u64) -> Result<Image, (u64, DataError)> {
+    let mut pixels = vec![0.0; source.shape().len()];
+    match source.load(index, VISIT, &mut pixels) {
+        Ok(label) => Ok(Image { index, label, pixels }),
+        Err(error) => Err((index, error)),
+    }
+}
 
 /// What is encoded, and how.
 pub(super) struct Job<'a> {
@@ -61,16 +94,18 @@ impl Job<'_> {
         let total = writer.spec().source_len;
         let bar = progress::bar(total, total - rest, "images");
         let mut skipped = 0;
+        let mut logged = Instant::now();
         for shard in missing {
             let samples = writer.spec().source_range(shard);
             let mut out = writer.begin_shard(shard)?;
             self.encode_shard(samples, &flips, vae, &mut out, &mut skipped, &bar)?;
             out.commit()?;
+            if bar.is_hidden() && logged.elapsed().as_secs() >= LOG_SECONDS {
+                tracing::info!("{} of {total} images", bar.position());
+                logged = Instant::now();
+            }
         }
         bar.finish_and_clear();
-        if skipped > 0 {
-            tracing::warn!("{skipped} images could not be read and are left out");
-        }
         let hash = writer.finish()?;
         self.check(&flips, vae)?;
         Ok(hash)
@@ -111,11 +146,7 @@ impl Job<'_> {
     }
 
     fn image(&self, index: u64) -> Result<Image, (u64, DataError)> {
-        let mut pixels = vec![0.0; self.source.shape().len()];
-        match self.source.load(index, VISIT, &mut pixels) {
-            Ok(label) => Ok(Image { index, label, pixels }),
-            Err(error) => Err((index, error)),
-        }
+        read_image(self.source, index)
     }
 
     /// The images that could be read; the others are an error unless they are to be skipped.
@@ -172,6 +203,10 @@ impl Job<'_> {
             flip: flips.contains(&Flip::Horizontal),
         };
         let cache = LatentCache::open(self.folder, &options)?;
+        match cache.index().skipped() {
+            0 => {}
+            skipped => tracing::warn!("{skipped} images could not be read and are left out"),
+        }
         let checks = self.checks.min(cache.len());
         for check in 0..checks {
             let index = check * cache.len() / checks;

@@ -118,6 +118,11 @@ fn broken_images_are_named_listed_and_end_with_65() {
     assert!(case.path("some.png").exists() && !case.path("check-image_folder.png").exists());
     let skipped = case.check(&["set", "--skip-broken"]).succeeds();
     has_lines(&skipped.stdout, &["broken 2"]);
+    for flag in ["--grid", "--broken"] {
+        let nowhere = case.check(&["set", flag, "no/such.png"]);
+        nowhere.refuses(74, &["cannot write no/such.png"]);
+        assert_eq!(nowhere.stdout, "", "nothing was decoded");
+    }
 }
 
 #[test]

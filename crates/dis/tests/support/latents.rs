@@ -198,6 +198,68 @@ fn what_cannot_become_latents_is_refused_before_anything_is_written() {
     refuse(&format!("vae.path={}", cut.display()), 65, &[&cut.display().to_string()]);
 }
 
+/// A folder of images in two classes, of the given shade.
+fn shaded(shade: u8) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["a", "b"] {
+        fs::create_dir(folder.path().join(class)).unwrap();
+        for i in 0..4u8 {
+            let image = image::RgbImage::from_pixel(16, 16, image::Rgb([shade, 10 * i, 0]));
+            image.save(folder.path().join(class).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    folder
+}
+
+/// [`experiment`] on a folder of images with two classes.
+fn of_folder(folder: &Path) -> Case {
+    let mut case = experiment(8, &["model.num_classes=2", "encode.kind=image_folder"]);
+    case.sets.retain(|set| !set.starts_with("encode.count") && set != "encode.kind=shapes");
+    case.sets.push(format!("encode.path={}", folder.display()));
+    case
+}
+
+#[test]
+fn a_cache_is_gone_on_with_from_the_same_images_alone() {
+    let (images, others) = (shaded(50), shaded(51));
+    let case = of_folder(images.path());
+    let hash = hash_of(&case, 4);
+    fs::remove_file(case.path("cache/latents-00001.safetensors")).unwrap();
+    let from =
+        |folder: &Path| encode(&case, 4, &["--set", &format!("encode.path={}", folder.display())]);
+    finish(from(others.path())).refuses(2, &["source", "index.json"]);
+    // The same images with a label changed.
+    fs::rename(images.path().join("b/3.png"), images.path().join("a/9.png")).unwrap();
+    finish(from(images.path())).refuses(2, &["source"]);
+    fs::rename(images.path().join("a/9.png"), images.path().join("b/3.png")).unwrap();
+    assert_eq!(hash_of(&case, 4), hash);
+
+    fs::remove_file(case.path("cache/index.json")).unwrap();
+    finish(from(images.path())).refuses(65, &["no index.json", "would be overwritten"]);
+    let inside = format!("data.path={}", images.path().join("cache").display());
+    finish(encode(&case, 4, &["--set", &inside])).refuses(2, &["inside of encode.path"]);
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_no_run() {
+    let images = shaded(50);
+    let case = of_folder(images.path());
+    hash_of(&case, 8);
+    finish(case.train(&["--set", "model.num_classes=3"])).refuses(2, &["2 classes"]);
+    assert!(!case.run_dir().exists());
+    let other = case.path("vae");
+    let config = VaeConfig {
+        block_out_channels: vec![8, 16],
+        layers_per_block: 1,
+        norm_num_groups: 4,
+        ..VaeConfig::stable_diffusion()
+    };
+    write_folder(&other, &config, &random(&config, 1)).unwrap();
+    let ended = finish(case.train(&["--set", &format!("vae.path={}", other.display())])).succeeds();
+    assert!(ended.stderr.contains("not the autoencoder that made"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the experiment Constant"), "{}", ended.stderr);
+}
+
 /// Means and log standard deviations of every image and its mirror image.
 #[cfg(feature = "emulated")]
 fn moments(case: &Case) -> [Vec<f32>; 2] {
