@@ -16,8 +16,11 @@ pub(super) const LOCK: &str = "latents.lock";
 ///
 /// ```no_run
 /// # use data::{DataError, latents::{LatentCacheSpec, LatentRecord, LatentWriter}};
-/// # fn encode(index: u64) -> LatentRecord<'static> { unimplemented!() }
-/// # fn make(folder: &std::path::Path, spec: LatentCacheSpec) -> Result<(), DataError> {
+/// # fn make<'a>(
+/// #     folder: &std::path::Path,
+/// #     spec: LatentCacheSpec,
+/// #     encode: impl Fn(u64) -> LatentRecord<'a>,
+/// # ) -> Result<(), DataError> {
 /// let mut writer = LatentWriter::create_or_resume(folder, spec, &mut |_, _| {})?;
 /// writer.check_space()?;
 /// for shard in writer.missing() {
