@@ -229,15 +229,40 @@ fn a_cache_is_gone_on_with_from_the_same_images_alone() {
         |folder: &Path| encode(&case, 4, &["--set", &format!("encode.path={}", folder.display())]);
     finish(from(others.path())).refuses(2, &["source", "index.json"]);
     // The same images with a label changed.
-    fs::rename(images.path().join("b/3.png"), images.path().join("a/9.png")).unwrap();
+    fs::rename(images.path().join("b/0.png"), images.path().join("a/9.png")).unwrap();
     finish(from(images.path())).refuses(2, &["source"]);
-    fs::rename(images.path().join("a/9.png"), images.path().join("b/3.png")).unwrap();
+    fs::rename(images.path().join("a/9.png"), images.path().join("b/0.png")).unwrap();
     assert_eq!(hash_of(&case, 4), hash);
 
     fs::remove_file(case.path("cache/index.json")).unwrap();
     finish(from(images.path())).refuses(65, &["no index.json", "would be overwritten"]);
     let inside = format!("data.path={}", images.path().join("cache").display());
     finish(encode(&case, 4, &["--set", &inside])).refuses(2, &["inside of encode.path"]);
+}
+
+#[test]
+fn the_mirrored_encoding_is_that_of_the_mirrored_image() {
+    use data::latents::{Flip, LatentCache, LatentCacheOptions, LatentScaling};
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let image = image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([9 * x as u8, y as u8, 7]));
+    let mirrored = image::imageops::flip_horizontal(&image);
+    let [plain, other] = [(&folders[0], image), (&folders[1], mirrored)].map(|(folder, image)| {
+        for class in ["a", "b"] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+            image.save(folder.path().join(class).join("0.png")).unwrap();
+        }
+        let case = of_folder(folder.path());
+        hash_of(&case, 2);
+        let options = LatentCacheOptions { scaling: LatentScaling::constant(1.0), flip: true };
+        LatentCache::open(&case.path("cache"), &options).unwrap()
+    });
+    let moments = |cache: &LatentCache, flip| cache.moments(0, flip).unwrap();
+    assert_eq!(moments(&plain, Flip::Horizontal), moments(&other, Flip::None));
+    assert_ne!(moments(&plain, Flip::None), moments(&other, Flip::None));
+    use data::Dataset;
+    let mut drawn = vec![0.0; plain.shape().len()];
+    let visit = data::Visit { seed: 0, position: 0 };
+    assert_eq!(plain.load(1, visit, &mut drawn).unwrap(), 1);
 }
 
 #[test]
