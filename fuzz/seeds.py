@@ -77,6 +77,11 @@ def main():
     arrays = [("images.npy", npy(images), 0), ("labels.npy", npy(labels), 0)]
     write("npz", "stored.npz", zipped(arrays))
 
+    write("npz_arrays", "labelled.npz", zipped(arrays))
+    moments = [("mu.npy", npy(np.arange(3, dtype=">f4")), 8), ("sigma.npy", npy(np.eye(3).T), 8)]
+    write("npz_arrays", "deflated.npz", zipped([("arr_0.npy", npy(images), 8), *moments]))
+    write("npz_arrays", "fortran.npy", npy(np.asfortranarray(np.arange(6.0).reshape(2, 3))))
+
     header = {
         "images": {"dtype": "U8", "shape": [2, 2, 3, 3], "data_offsets": [16, 52]},
         "labels": {"dtype": "I64", "shape": [2], "data_offsets": [0, 16]},

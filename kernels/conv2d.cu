@@ -1,10 +1,13 @@
 // Convolution of images, around a matrix product with the weights.
 //
 //   patches[pixel, (ky, kx, c)] = x[stride pixel + (ky, kx) - pad, c],   0 outside of the image
-//   out[pixel, o]               = sums[pixel, o] + bias[o] + add[pixel, o]
+//   out[pixel, o]               = activation(sums[pixel, o] + bias[o] + add[pixel, o])
 //
 // Activations have their channels last, so a tap of a patch is a run of neighbouring elements, and moves in vectors where
-// channels are a multiple of one. Patches exist for a strip of output rows at a time.
+// channels, and the rows that they are a part of, are a multiple of one. Patches exist for a strip of output rows at a
+// time.
+#include <math.h>
+
 #include "columns.cuh"
 #include "conv2d.h"
 
@@ -37,7 +40,7 @@ struct Window {
 template <class T>
 __device__ __forceinline__ Window<T> window_of(const DisConv2dGather& p, int row, int out_x) {
   const int image = row / p.out_height, out_y = row - image * p.out_height;
-  return {static_cast<const T*>(p.x) + int64_t(image) * p.height * p.width * p.channels,
+  return {static_cast<const T*>(p.x) + int64_t(image) * p.height * p.width * p.x_stride,
           out_y * p.stride - p.pad_top, out_x * p.stride - p.pad_left};
 }
 
@@ -47,7 +50,7 @@ __device__ __forceinline__ const T* element_at(const DisConv2dGather& p, const W
   const int y = window.top + tap.ky, x = window.left + tap.kx;
   const bool inside = tap.ky < p.kernel_height && y >= 0 && y < p.height << p.doubled && x >= 0 && x < p.width << p.doubled;
   if (!inside) return nullptr;
-  return window.image + (int64_t(y >> p.doubled) * p.width + (x >> p.doubled)) * p.channels + tap.channel;
+  return window.image + (int64_t(y >> p.doubled) * p.width + (x >> p.doubled)) * p.x_stride + tap.channel;
 }
 
 // N elements from `tap` on. With WHOLE they are channels of one pixel, and move at once.
@@ -97,7 +100,7 @@ __device__ __forceinline__ void gather_rows(const DisConv2dGather& p) {
 template <class T>
 __device__ __forceinline__ void conv2d_gather(const DisConv2dGather& p) {
   constexpr int N = FULL_VECTOR<T>;
-  if (p.channels % N == 0 && allows<N>(static_cast<const T*>(p.x))) {
+  if (p.channels % N == 0 && p.x_stride % N == 0 && allows<N>(static_cast<const T*>(p.x))) {
     gather_rows<true, N, T>(p);
   } else {
     gather_rows<false, 2, T>(p);
@@ -110,25 +113,27 @@ __device__ __forceinline__ void conv2d_finish(const DisConv2dFinish& p) {
   const ColumnShare<N> share = column_share<N, COLUMNS, THREADS>(int(blockIdx.x) * COLUMNS, p.channels);
   const T* const add = static_cast<const T*>(p.add);
   T* const out = static_cast<T*>(p.out);
-  const bool together = p.channels % N == 0 && allows<N>(p.sums) && allows<N>(add) && allows<N>(out);
+  const bool whole_rows = p.channels % N == 0 && p.sums_stride % N == 0 && p.out_stride % N == 0;
+  const bool together = whole_rows && allows<N>(p.sums) && allows<N>(add) && allows<N>(out);
   const Values<N> bias = load_values<N>(p.bias + share.column, p.bias ? share.count : 0, allows<N>(p.bias));
+  const float least = p.relu ? 0.0f : -INFINITY;
   const int64_t first = int64_t(blockIdx.y) * p.pixels_per_part;
   const int64_t end = p.pixels - first < p.pixels_per_part ? p.pixels : first + p.pixels_per_part;
   for (int64_t pixel = first + share.strip; pixel < end; pixel += AHEAD * share.strips) {
     Values<N> x[AHEAD], y[AHEAD];
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) {
-      const int64_t at = (pixel + i * share.strips) * p.channels + share.column;
-      const int count = pixel + i * share.strips < end ? share.count : 0;
-      x[i] = load_values<N>(p.sums + at, count, together);
-      y[i] = load_values<N>(add + at, add ? count : 0, together);
+      const int64_t row = pixel + i * share.strips;
+      const int count = row < end ? share.count : 0;
+      x[i] = load_values<N>(p.sums + row * p.sums_stride + share.column, count, together);
+      y[i] = load_values<N>(add + row * p.channels + share.column, add ? count : 0, together);
     }
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) {
-      const int64_t at = (pixel + i * share.strips) * p.channels + share.column;
+      const int64_t row = pixel + i * share.strips;
 #pragma unroll
-      for (int n = 0; n < N; n++) x[i].at[n] += bias.at[n] + y[i].at[n];
-      store_values<N>(out + at, pixel + i * share.strips < end ? share.count : 0, together, x[i]);
+      for (int n = 0; n < N; n++) x[i].at[n] = larger(x[i].at[n] + (bias.at[n] + y[i].at[n]), least);
+      store_values<N>(out + row * p.out_stride + share.column, row < end ? share.count : 0, together, x[i]);
     }
   }
 }

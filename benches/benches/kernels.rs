@@ -5,10 +5,11 @@
 
 use anyhow::{Context, Result, ensure};
 use benches::kernels::{
-    About, BlockCosts, BlockShape, Case, Ceilings, Cost, IMAGES, KernelOptions, KernelRecord,
-    KernelRequest, LAYERS, Lab, Measured, Network, PARAMETERS, SAMPLING, TRAINING, arena_cases,
-    block_cases, device_copy, driver_version, exp_ceiling, format_name, forward_call, gpu_state,
-    image_cases, layer_cases, sampling_cases, square_product, training_call,
+    About, BRANCHES, BlockCosts, BlockShape, Case, Ceilings, Cost, IMAGES, KernelOptions,
+    KernelRecord, KernelRequest, LAYERS, Lab, Measured, Network, PARAMETERS, SAMPLING, TRAINING,
+    arena_cases, block_cases, branch_cases, device_copy, driver_version, exp_ceiling, format_name,
+    forward_call, gpu_state, image_cases, layer_cases, sampling_cases, square_product,
+    training_call,
 };
 use benches::{commit, date, s384};
 use dis_model::counts;
@@ -134,6 +135,7 @@ impl Run {
         cases.extend(SAMPLING.iter().flat_map(|&s| sampling_cases(&lab, s)));
         cases.extend(PARAMETERS.iter().flat_map(|&n| arena_cases(&lab, n)));
         cases.extend(LAYERS.iter().flat_map(|&layer| layer_cases(&lab, layer)));
+        cases.extend(BRANCHES.iter().flat_map(|&branch| branch_cases(&lab, branch)));
         if A::FORMAT == Format::F32 {
             cases.extend(IMAGES.iter().flat_map(|&shape| image_cases(&lab, shape)));
         }

@@ -8,9 +8,12 @@
 use anyhow::{Context, Result, ensure};
 use benches::{
     BATCH, Conv, Figure, Line, Mark, Norm, Options, Part, Pass, Peer, Product, Report, Request,
-    Scan, Timing, Turns, autoencoder, commit, load, processor, quickstart, random, s384,
+    Scan, Timing, Turns, autoencoder, bytes, commit, load, processor, quickstart, random, s384,
 };
 use dis_model::{DisConfig, counts};
+use eval::inception::weights::random as random_inception;
+use eval::inception::{InceptionFeatures, Protocol};
+use eval::{FeatureBatch, FeatureNetwork, ImageBatch};
 use ssm_kernels::ceilings::Ceilings;
 use ssm_kernels::{Cpu, InstructionSet, Reference};
 use std::io::Write;
@@ -89,6 +92,7 @@ fn run(options: Options) -> Result<()> {
             Part::Memory => run.memory()?,
             Part::Autoencoder => run.autoencoder()?,
             Part::Images => run.images()?,
+            Part::Inception => run.inception()?,
         }
         run.record()?;
     }
@@ -332,7 +336,38 @@ impl Run {
         self.compare(&titles, &timings, &rivals, &peers)
     }
 
-    /// Convolutions and norms of the autoencoder, one image; the peer has the layout that suits it.
+    /// Features of a batch of images by the protocol of pytorch-fid, from the resize on.
+    fn inception(&mut self) -> Result<()> {
+        let mut network = InceptionFeatures::new(Cpu, Protocol::PytorchFid, random_inception(0))?;
+        let sides = [32, 256];
+        let pixels = sides.map(|side| bytes(BATCH * side * side * 3));
+        let mut features = |case: usize| -> Result<FeatureBatch> {
+            let images = ImageBatch::new(&pixels[case], sides[case], sides[case])?;
+            Ok(network.features(images)?)
+        };
+        let bar = mark(1.2, 1.5);
+        let rivals = [
+            rival(0, "eager", "inception/32/forward", bar),
+            rival(0, "eager, channels last", "inception/32-channels_last/forward", bar),
+            rival(1, "eager", "inception/256/forward", bar),
+            rival(1, "eager, channels last", "inception/256-channels_last/forward", bar),
+        ];
+        if let Some(peer) = &mut self.peer {
+            for rival in &rivals {
+                let theirs = peer.values(rival.case)?;
+                let error = parity::max_relative_error(&features(rival.ours)?.pool, &theirs);
+                ensure!(error < 1e-5, "wrong: {} differs by {error:e}", rival.case);
+            }
+        }
+        let mut ours = |case: usize| features(case).map(drop);
+        let (timings, peers) = self.take_turns(2, &mut ours, &rivals)?;
+        let titles = ["features of 32 px", "features of 256 px"];
+        self.times(&titles, &timings)?;
+        self.compare(&titles, &timings, &rivals, &peers)
+    }
+
+    /// Convolutions and norms of the autoencoder, one image, and convolutions of Inception, eight; the
+    /// peer has the layout that suits it.
     fn images(&mut self) -> Result<()> {
         let (mut convs, mut norms) = (Conv::all()?, Norm::all());
         let titles: Vec<_> =

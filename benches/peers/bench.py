@@ -2,7 +2,7 @@
 
 Cases are PART/VARIANT/PASS, for example scan/unbind/forward, block/unbind/train, model/dit/train;
 `--list` names them all. `--serve` answers one JSON line for every case name read from standard
-input, so that another program can alternate with this one.
+input, so that another program can alternate with this one; for `CASE values` it is what the case gives.
 
 The program starts itself again with an allocator setting under which freed memory is kept: with
 glibc's defaults every tensor above 32 MiB is mapped and page-faulted anew, which can double the
@@ -20,6 +20,7 @@ import time
 import torch
 import torch.nn.functional as F
 
+import inception
 import models
 from scans import PYTORCH_SCANS
 
@@ -28,10 +29,10 @@ KEEP_MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:g
 
 
 class Case:
-    """One timed call; `images` and `flops` describe the work it stands for."""
+    """One timed call; `images` and `flops` describe the work it stands for, `values` what it gives."""
 
-    def __init__(self, call, images=None, flops=None, times=1):
-        self.call, self.images, self.flops, self.times = call, images, flops, times
+    def __init__(self, call, images=None, flops=None, times=1, values=()):
+        self.call, self.images, self.flops, self.times, self.values = call, images, flops, times, values
 
     def seconds(self):
         """One visit: a single call, or the median of several warm ones when the call is short.
@@ -142,6 +143,17 @@ def autoencoder_case(variant, train, batch):
     return Case(forward_only(lambda: call(input)), 1)
 
 
+def inception_case(variant, train, batch):
+    """Features of images of 32x32 or 256x256 bytes, from the resize on."""
+    side, *flags = variant.split("-")
+    network = inception.Inception(torch.channels_last if flags else torch.contiguous_format)
+    images = inception.images(batch, int(side))
+    with torch.no_grad():
+        features = network(images)
+    call = forward_only(lambda: network(images))
+    return Case(call, batch, inception.FLOPS * batch, values=features.flatten().tolist())
+
+
 def faster(make_call):
     """The call that is faster of those with images channel-first and channel-last."""
     calls = [make_call(layout) for layout in (torch.contiguous_format, torch.channels_last)]
@@ -168,6 +180,20 @@ def conv_case(variant, train, batch):
     return Case(faster(make_call))
 
 
+def inception_conv_case(variant, train, batch):
+    """A convolution of eight images with ReLU: channels in and out, kernel, side of the images, padding."""
+    inputs, outputs, kernel, side, how = variant.split("-")
+    kernel = [int(n) for n in kernel.split("x")]
+    padding = [n // 2 for n in kernel] if how == "same" else 0
+
+    def make_call(layout):
+        layer = torch.nn.Conv2d(int(inputs), int(outputs), kernel, stride=2 if how == "half" else 1, padding=padding)
+        layer = layer.to(memory_format=layout)
+        images = torch.randn(8, int(inputs), int(side), int(side)).to(memory_format=layout)
+        return forward_only(lambda: torch.relu_(layer(images)))
+    return Case(faster(make_call))
+
+
 def norm_case(variant, train, batch):
     """Group norm of 32 groups and SiLU of one image: channels, side of the image."""
     channels, side = (int(n) for n in variant.split("-"))
@@ -185,6 +211,11 @@ CONVS = [
     "128-128-3-256-half", "256-256-3-128-double", "512-512-3-64-double",
 ]
 
+INCEPTION = [
+    "3-32-3x3-299-half", "80-192-3x3-73-valid", "288-64-1x1-35-same", "48-64-5x5-35-same", "288-384-3x3-35-half",
+    "768-192-1x1-17-same", "192-192-1x7-17-same", "192-192-7x1-17-same", "448-384-3x3-8-same",
+]
+
 VARIANTS = {
     "scan": (scan_case, ["indexed", "unbind", "chunked", "unbind-compiled", "unbind-compiled-strided"]),
     "block": (block_case, ["indexed", "unbind", "chunked", "unbind-compiled"]),
@@ -196,7 +227,12 @@ VARIANTS = {
         autoencoder_case,
         ["encode", "encode-channels_last", "decode", "decode-channels_last"],
     ),
+    "inception": (
+        inception_case,
+        ["32", "32-channels_last", "256", "256-channels_last"],
+    ),
     "conv": (conv_case, CONVS),
+    "inception-conv": (inception_conv_case, INCEPTION),
     "norm": (norm_case, ["128-256", "256-128", "512-64"]),
 }
 
@@ -207,7 +243,7 @@ TOO_SLOW = {"model/dis-indexed/train"}
 
 def case_names():
     names = [f"{part}/{v}/{p}" for part, (_, vs) in VARIANTS.items() for v in vs for p in ("forward", "train")]
-    frozen = {f"{part}/{v}/train" for part in ("conv", "norm", "autoencoder") for v in VARIANTS[part][1]}
+    frozen = {f"{part}/{v}/train" for part in ("conv", "inception-conv", "norm", "autoencoder", "inception") for v in VARIANTS[part][1]}
     return [name for name in names if name not in TOO_SLOW | frozen]
 
 
@@ -227,10 +263,11 @@ def make(name, batch):
 def serve(batch):
     cases = {}
     for line in sys.stdin:
-        name = line.strip()
+        name, _, what = line.strip().partition(" ")
         if name not in cases:
             cases[name] = make(name, batch)
-        print(json.dumps({"case": name, "seconds": cases[name].seconds()}), flush=True)
+        answer = {"values": cases[name].values} if what else {"seconds": cases[name].seconds()}
+        print(json.dumps({"case": name, **answer}), flush=True)
 
 
 def main():

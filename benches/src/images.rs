@@ -1,17 +1,19 @@
-//! The convolutions and norms of the autoencoder of Stable Diffusion, for images of 256 x 256.
+//! The convolutions and norms of the autoencoder of Stable Diffusion, for one image of 256 x 256, and
+//! convolutions of Inception, for eight of 299 x 299.
 
 use crate::random;
-use ssm_kernels::conv2d::{self, Kernel, Padding};
-use ssm_kernels::{Buffer, Cpu, ImageBackend, KernelError, Scratch, group_norm};
+use ssm_kernels::conv2d::{self, Activation, Kernel, Padding, Shape};
+use ssm_kernels::{Buffer, Cpu, ImageBackend, KernelError, Scratch, Storage, group_norm};
 
-/// A convolution of one image, with operands and result.
+/// A convolution with operands and result.
 pub struct Conv {
     /// Channels in and out, size of the kernel, side of the output, and how it gets there.
     pub name: &'static str,
     /// The same case of the peer.
     pub peer: &'static str,
     kernel: Kernel,
-    side: usize,
+    shape: Shape,
+    activation: Activation,
     x: Buffer<f32>,
     weights: conv2d::cpu::Weights,
     bias: Buffer<f32>,
@@ -20,12 +22,19 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Every kind of layer: those of each size, first and last ones, a change of channels, halving
-    /// and doubling.
+    /// All cases.
     ///
     /// # Errors
     /// Never: the weights are whole.
     pub fn all() -> Result<Vec<Self>, KernelError> {
+        let mut all = Self::of_autoencoder()?;
+        all.extend(Self::of_inception()?);
+        Ok(all)
+    }
+
+    /// Every kind of layer of the autoencoder: those of each size, first and last ones, a change of
+    /// channels, halving and doubling.
+    fn of_autoencoder() -> Result<Vec<Self>, KernelError> {
         let [same, half, double] = [Kernel::same, halving, doubling];
         let rows: [(_, _, Kernel, usize); 14] = [
             ("128-128 3x3 @256", "conv/128-128-3-256/forward", same(128, 128, 3), 256),
@@ -54,26 +63,109 @@ impl Conv {
             ),
         ];
         rows.into_iter()
-            .map(|(name, peer, kernel, side)| Self::new(name, peer, kernel, side))
+            .map(|(name, peer, kernel, side)| {
+                Self::new([name, peer], kernel, shape(1, side), Activation::None)
+            })
+            .collect()
+    }
+
+    /// Layers of Inception with ReLU: the first, the largest, and the kinds of its branches.
+    fn of_inception() -> Result<Vec<Self>, KernelError> {
+        let rows = [
+            (
+                "3-32 3x3 halved @149 x8",
+                "inception-conv/3-32-3x3-299-half/forward",
+                [3, 32, 3, 3, 2],
+                0,
+                299,
+            ),
+            (
+                "80-192 3x3 @71 x8",
+                "inception-conv/80-192-3x3-73-valid/forward",
+                [80, 192, 3, 3, 1],
+                0,
+                73,
+            ),
+            (
+                "288-64 1x1 @35 x8",
+                "inception-conv/288-64-1x1-35-same/forward",
+                [288, 64, 1, 1, 1],
+                0,
+                35,
+            ),
+            (
+                "48-64 5x5 @35 x8",
+                "inception-conv/48-64-5x5-35-same/forward",
+                [48, 64, 5, 5, 1],
+                1,
+                35,
+            ),
+            (
+                "288-384 3x3 halved @17 x8",
+                "inception-conv/288-384-3x3-35-half/forward",
+                [288, 384, 3, 3, 2],
+                0,
+                35,
+            ),
+            (
+                "768-192 1x1 @17 x8",
+                "inception-conv/768-192-1x1-17-same/forward",
+                [768, 192, 1, 1, 1],
+                0,
+                17,
+            ),
+            (
+                "192-192 1x7 @17 x8",
+                "inception-conv/192-192-1x7-17-same/forward",
+                [192, 192, 1, 7, 1],
+                1,
+                17,
+            ),
+            (
+                "192-192 7x1 @17 x8",
+                "inception-conv/192-192-7x1-17-same/forward",
+                [192, 192, 7, 1, 1],
+                1,
+                17,
+            ),
+            (
+                "448-384 3x3 @8 x8",
+                "inception-conv/448-384-3x3-8-same/forward",
+                [448, 384, 3, 3, 1],
+                1,
+                8,
+            ),
+        ];
+        rows.into_iter()
+            .map(|(name, peer, [inputs, outputs, height, width, stride], pads, side)| {
+                let [top, bottom] = [pads * (height / 2); 2];
+                let [left, right] = [pads * (width / 2); 2];
+                let padding = Padding { top, bottom, left, right };
+                let kernel =
+                    Kernel { inputs, outputs, height, width, stride, padding, upsample2: false };
+                Self::new([name, peer], kernel, shape(8, side), Activation::Relu)
+            })
             .collect()
     }
 
     fn new(
-        name: &'static str,
-        peer: &'static str,
+        [name, peer]: [&'static str; 2],
         kernel: Kernel,
-        side: usize,
+        shape: Shape,
+        activation: Activation,
     ) -> Result<Self, KernelError> {
-        let (rows, columns) = kernel.out_size(side, side).unwrap_or_default();
+        let Shape { batch, height, width } = shape;
+        let (rows, columns) = kernel.out_size(height, width).unwrap_or_default();
         Ok(Self {
             name,
             peer,
             kernel,
-            side,
-            x: random(1, side * side * kernel.inputs),
+            shape,
+            activation,
+            x: random(1, batch * height * width * kernel.inputs),
             weights: Cpu.conv2d_weights(&kernel, &random(2, kernel.weight_len()))?,
             bias: random(3, kernel.outputs),
-            out: Buffer::zeros(rows * columns * kernel.outputs),
+            out: Buffer::zeros(batch * rows * columns * kernel.outputs),
             scratch: Scratch::new(),
         })
     }
@@ -88,15 +180,24 @@ impl Conv {
     /// # Errors
     /// Never: the operands fit.
     pub fn run(&mut self) -> Result<(), KernelError> {
+        let Kernel { inputs, outputs, .. } = self.kernel;
+        let Shape { batch, height, width } = self.shape;
         let args = conv2d::Args::<_, f32> {
-            shape: conv2d::Shape { batch: 1, height: self.side, width: self.side },
-            x: &self.x,
+            shape: self.shape,
+            x: self.x.mat(batch * height * width, inputs),
             weights: &self.weights,
             bias: &self.bias,
             add: None,
+            activation: self.activation,
         };
-        Cpu.conv2d(&args, &mut self.out, &mut self.scratch)
+        let pixels = self.out.len() / outputs;
+        Cpu.conv2d(&args, self.out.mat_mut(pixels, outputs), &mut self.scratch)
     }
+}
+
+/// Square images.
+fn shape(batch: usize, side: usize) -> Shape {
+    Shape { batch, height: side, width: side }
 }
 
 /// As the encoder halves an image: zeros below and at the right alone.

@@ -36,3 +36,8 @@ pub fn random(seed: u64, len: usize) -> Buffer<f32> {
     Draws::new(seed, Purpose::SyntheticData, 0).fill_normal(&mut values);
     values
 }
+
+/// Repeatable bytes, which the peer makes too: high bytes of multiples of a large odd number.
+pub fn bytes(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}

@@ -18,13 +18,15 @@ pub enum Part {
     Memory,
     /// The autoencoder of latent diffusion.
     Autoencoder,
+    /// The network of evaluation.
+    Inception,
     /// Convolutions and norms of an autoencoder.
     Images,
 }
 
 impl Part {
     /// All parts, in the order of a run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Products,
         Self::Scan,
         Self::Network,
@@ -32,6 +34,7 @@ impl Part {
         Self::Memory,
         Self::Images,
         Self::Autoencoder,
+        Self::Inception,
     ];
 
     fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Part {
             Self::Sizes => "sizes",
             Self::Memory => "memory",
             Self::Autoencoder => "autoencoder",
+            Self::Inception => "inception",
             Self::Images => "images",
         }
     }
@@ -56,7 +60,7 @@ Times our operators and networks and their PyTorch peers, taking turns in one ru
   --record FILE   also write the table as Markdown, for benches/record; a relative path
                   starts at the root of the workspace
   --compiled      include the peers under torch.compile, which compile for minutes
-  --only NAMES    some of products,scan,network,sizes,memory,images,autoencoder
+  --only NAMES    some of products,scan,network,sizes,memory,images,autoencoder,inception
   --rounds N      rounds of short cases, a third of it for those over a second [default: 15]
 
 DIS_PEER_PYTHON names a Python with torch, in place of the one in .venv-peers.

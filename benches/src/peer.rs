@@ -71,13 +71,28 @@ impl Peer {
     /// # Errors
     /// When the peer does not answer.
     pub fn seconds(&mut self, case: &str) -> Result<f64> {
+        let answer = self.ask(case)?;
+        answer["seconds"].as_f64().with_context(|| format!("peer, case {case}: {answer}"))
+    }
+
+    /// What a case gives, for a comparison before it is timed; nothing for most.
+    ///
+    /// # Errors
+    /// When the peer does not answer.
+    pub fn values(&mut self, case: &str) -> Result<Vec<f64>> {
+        let answer = self.ask(&format!("{case} values"))?;
+        let values = answer["values"].as_array();
+        let values = values.map(|values| values.iter().filter_map(|x| x.as_f64()).collect());
+        values.with_context(|| format!("peer, case {case} gives no values"))
+    }
+
+    /// The answer to one line.
+    fn ask(&mut self, case: &str) -> Result<serde_json::Value> {
         writeln!(self.stdin, "{case}")?;
         self.stdin.flush()?;
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
-        let answer: serde_json::Value =
-            serde_json::from_str(&line).with_context(|| format!("peer, case {case}: {line:?}"))?;
-        answer["seconds"].as_f64().with_context(|| format!("peer, case {case}: {line:?}"))
+        serde_json::from_str(&line).with_context(|| format!("peer, case {case}: {line:?}"))
     }
 }
 

@@ -1,4 +1,4 @@
 // The version of the launch ABI. Raise it whenever a parameter struct or the meaning of a field changes: a library and
 // kernels of different versions refuse each other.
 #pragma once
-#define DIS_ABI_VERSION 2
+#define DIS_ABI_VERSION 3

@@ -69,6 +69,17 @@ __device__ __forceinline__ float select(bool condition, float a, float b) {
 #endif
 }
 
+// The larger of two, one instruction; not a number where one of them is not, which fmaxf would lose.
+__device__ __forceinline__ float larger(float a, float b) {
+#ifdef __CUDACC__
+  float most;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
+  return most;
+#else
+  return a > b || a != a ? a : b;
+#endif
+}
+
 // 2^x: one instruction, relative error below 2^-22, results below the normal range are 0.
 __device__ __forceinline__ float exp2_approx(float x) {
 #ifdef __CUDACC__

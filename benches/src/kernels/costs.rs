@@ -4,7 +4,7 @@
 //! block and numbers per token are left out. An exponential is an instruction of the exp unit: 16
 //! states and the step size of an element and order.
 
-use super::shapes::{BlockShape, LayerShape, ProductShape, STATES, TILE};
+use super::shapes::{BlockShape, ProductShape, STATES, TILE};
 use std::iter::Sum;
 use std::ops::{Add, Mul};
 
@@ -108,12 +108,17 @@ pub fn adamw_ema(parameters: usize, act: usize) -> Cost {
     Cost::bytes(parameters as f64 * (9.0 * F32 + copy))
 }
 
-/// A convolution of 3 x 3: pixels and weights read and the result written once.
-pub fn conv2d(layer: &LayerShape, act: usize) -> Cost {
-    let [pixels, inputs, outputs] = [layer.pixels(), layer.inputs, layer.outputs].map(|n| n as f64);
-    let weights = 9.0 * inputs * outputs;
+/// A convolution with so many places in its kernel: pixels and weights read and the result written once.
+pub fn conv2d(pixels: usize, [inputs, outputs]: [usize; 2], places: usize, act: usize) -> Cost {
+    let [pixels, inputs, outputs, places] = [pixels, inputs, outputs, places].map(|n| n as f64);
+    let weights = places * inputs * outputs;
     let bytes = act as f64 * (pixels * (inputs + outputs) + weights);
     Cost { bytes, exps: 0.0, flops: 2.0 * pixels * weights }
+}
+
+/// So many elements read once, and written.
+pub fn pool2d(read: usize, written: usize, act: usize) -> Cost {
+    Cost::bytes((act * (read + written)) as f64)
 }
 
 /// A norm with SiLU, which is an exponential and a reciprocal: the second reading is left out.
@@ -360,8 +365,9 @@ mod tests {
 
     #[test]
     fn convolutions_cost_what_a_calculation_by_hand_says() {
-        let cost = conv2d(&LayerShape { batch: 2, side: 8, inputs: 3, outputs: 5 }, 2);
+        let cost = conv2d(128, [3, 5], 9, 2);
         assert_eq!(cost, Cost { bytes: 2318.0, exps: 0.0, flops: 34_560.0 });
+        assert_eq!(pool2d(75, 12, 4), Cost::bytes(348.0));
     }
 
     #[test]

@@ -21,9 +21,10 @@ fn convolution<A: Activation, D: Driver>(
     let mut out = lab.act_zeros(layer.pixels() * outputs)?;
     Ok(Box::new(move || {
         let shape = conv2d::Shape { batch, height: side, width: side };
-        let (x, bias) = (x.view(), bias.view());
-        let args = conv2d::Args { shape, x, weights: &weights, bias, add: None };
-        device.conv2d(&args, out.view_mut(), &mut ())
+        let (x, bias) = (x.mat(layer.pixels(), inputs), bias.view());
+        let activation = conv2d::Activation::None;
+        let args = conv2d::Args { shape, x, weights: &weights, bias, add: None, activation };
+        device.conv2d(&args, out.mat_mut(layer.pixels(), outputs), &mut ())
     }))
 }
 
@@ -53,7 +54,7 @@ pub(super) fn cases<A: Activation, D: Driver>(lab: &Lab<A, D>, layer: LayerShape
     let act = Lab::<A, D>::act_bytes();
     let images = format!("{batch}x{side}x{side}x{inputs}");
     let convolved = format!("{images} to {outputs}");
-    let cost = costs::conv2d(&layer, act);
+    let cost = costs::conv2d(layer.pixels(), [inputs, outputs], 9, act);
     let mut cases = vec![lab.case("conv2d", convolved, cost, move |lab| convolution(lab, layer))];
     if inputs == outputs {
         let cost = costs::group_norm(layer.pixels() * inputs, act);

@@ -14,6 +14,8 @@ mod diffusion;
 mod elementwise;
 #[cfg(feature = "device")]
 mod images;
+#[cfg(feature = "device")]
+mod inception;
 #[cfg(any(feature = "cuda", feature = "emulated"))]
 mod network;
 #[cfg(feature = "device")]
@@ -34,7 +36,8 @@ pub use gpu::{driver_version, gpu_state};
 pub use options::{KernelOptions, KernelRequest};
 pub use record::{About, KernelRecord, Measured};
 pub use shapes::{
-    BlockShape, IMAGES, ImageShape, LAYERS, LayerShape, PARAMETERS, SAMPLING, TRAINING,
+    BRANCHES, BlockShape, BranchShape, IMAGES, ImageShape, LAYERS, LayerShape, PARAMETERS,
+    SAMPLING, TRAINING,
 };
 
 #[cfg(feature = "device")]
@@ -86,4 +89,10 @@ pub fn image_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, shape: ImageShape)
 #[cfg(feature = "device")]
 pub fn layer_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, layer: LayerShape) -> Vec<Case> {
     images::cases(lab, layer)
+}
+
+/// Convolution and pooling of a block of Inception.
+#[cfg(feature = "device")]
+pub fn branch_cases<A: Activation, D: Driver>(lab: &Lab<A, D>, branch: BranchShape) -> Vec<Case> {
+    inception::cases(lab, branch)
 }

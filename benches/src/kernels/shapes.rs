@@ -86,6 +86,37 @@ pub const LAYERS: [LayerShape; 6] = [
     layer(8, 256, 128, 3),
 ];
 
+/// A branch of a block of Inception: a convolution from some channels of the pixels to some of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchShape {
+    /// Images, `B`.
+    pub batch: usize,
+    /// Height and width, `H = W`.
+    pub side: usize,
+    /// Channels of the block's pixels.
+    pub channels: usize,
+    /// Of them, those in front of the convolution, `I`.
+    pub inputs: usize,
+    /// And those behind it, `O`.
+    pub outputs: usize,
+    /// Rows and columns of the convolution.
+    pub kernel: [usize; 2],
+}
+
+/// The blocks of each size of image in Inception-v3, which images are measured with.
+pub const BRANCHES: [BranchShape; 3] = [
+    BranchShape { batch: 64, side: 35, channels: 288, inputs: 96, outputs: 96, kernel: [3, 3] },
+    BranchShape { batch: 64, side: 17, channels: 768, inputs: 192, outputs: 192, kernel: [1, 7] },
+    BranchShape { batch: 64, side: 8, channels: 2048, inputs: 384, outputs: 384, kernel: [3, 1] },
+];
+
+impl BranchShape {
+    /// Pixels of all images.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.side * self.side
+    }
+}
+
 impl LayerShape {
     /// Pixels of all images.
     pub fn pixels(&self) -> usize {

@@ -23,6 +23,9 @@ fn run_all<A: Activation>() {
     cases.extend(arena_cases(&lab, 100_003));
     cases.extend(image_cases(&lab, ImageShape { batch: 3, channels: 3, side: 8 }));
     cases.extend(layer_cases(&lab, LayerShape { batch: 1, side: 8, inputs: 64, outputs: 64 }));
+    let [batch, side, channels] = [1, 5, 20];
+    let branch = BranchShape { batch, side, channels, inputs: 8, outputs: 9, kernel: [1, 7] };
+    cases.extend(branch_cases(&lab, branch));
     cases.push(device_copy(&lab, 4096));
     cases.push(square_product(&lab, 64));
     assert!(cases.len() > 30, "{} cases", cases.len());

@@ -2,9 +2,7 @@
 
 use crate::DataError;
 use crate::array_images::classes_of;
-use crate::npy::{NPY_HEAD_BYTES, NpyHeader};
-use crate::shared_file::SharedFile;
-use crate::zip_members::{MemberSizes, ZipMembers};
+use npz::{MemberSizes, NPY_HEAD_BYTES, NpyHeader, SharedFile, ZipMembers};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -110,7 +108,7 @@ impl ArrayFile {
 
     fn open_safetensors(path: &Path) -> Result<Self, DataError> {
         let file = SharedFile::open(path)?;
-        let broken = |reason: String| file.broken("the header", 0, reason);
+        let broken = |reason: String| DataError::from(file.broken("the header", 0, reason));
         let mut bytes = Vec::new();
         if file.len() < 8 {
             return Err(broken(format!("{} bytes, cut short", file.len())));
@@ -156,13 +154,13 @@ impl ArrayFile {
 
     /// The error of an array that cannot be used.
     pub(crate) fn broken(&self, array: &Array, reason: String) -> DataError {
-        self.file.broken(&array.name, array.start, reason)
+        self.file.broken(&array.name, array.start, reason).into()
     }
 }
 
 /// The array of an npy file that is `len` bytes from `start` on.
 fn npy_array(file: &SharedFile, name: &str, start: u64, len: u64) -> Result<Array, DataError> {
-    let broken = |reason: String| file.broken(name, start, reason);
+    let broken = |reason: String| DataError::from(file.broken(name, start, reason));
     let mut head = Vec::new();
     file.read_at(start, len.min(NPY_HEAD_BYTES as u64) as usize, &mut head)?;
     let header = NpyHeader::parse(&head).map_err(broken)?;
@@ -189,7 +187,7 @@ impl Array {
             return Ok(());
         }
         let reason = format!("shape {shape:?} of {element:?}, but {len} bytes are there");
-        Err(file.broken(name, *start, reason))
+        Err(file.broken(name, *start, reason).into())
     }
 }
 
@@ -213,7 +211,7 @@ impl Tensor {
         let inside = begin <= end && end <= file.len() - data_start;
         if !inside {
             let reason = format!("bytes {begin} to {end} are not inside of the file");
-            return Err(file.broken(name, data_start, reason));
+            return Err(file.broken(name, data_start, reason).into());
         }
         let start = data_start + begin;
         let array = Array { name: name.into(), element: self.dtype, shape: self.shape, start };

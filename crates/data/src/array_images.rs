@@ -3,8 +3,8 @@
 use crate::array_file::{ArrayFile, Element};
 use crate::decode::check_pixels;
 use crate::limits::MAX_CLASSES;
-use crate::shared_file::SharedFile;
 use crate::{DataError, Encoding, ImageSource};
+use npz::SharedFile;
 use std::path::Path;
 
 /// Images as one array of bytes, `[N, H, W, C]` or `[N, C, H, W]` with one or three channels.
@@ -94,7 +94,7 @@ impl ImageSource for ArrayImages {
 
     fn read(&self, index: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         assert!(index < self.len, "image {index} of {}", self.len);
-        self.file.read_at(self.offset(index), self.image_len, bytes)
+        Ok(self.file.read_at(self.offset(index), self.image_len, bytes)?)
     }
 
     fn label(&self, index: u64) -> u32 {
@@ -107,7 +107,7 @@ impl ImageSource for ArrayImages {
     }
 
     fn broken(&self, index: u64, reason: String) -> DataError {
-        self.file.broken(&format!("image {index}"), self.offset(index), reason)
+        self.file.broken(&format!("image {index}"), self.offset(index), reason).into()
     }
 
     fn num_classes(&self) -> usize {

@@ -1,9 +1,8 @@
 //! CelebA, aligned: faces of 178x218 pixels in three parts.
 
 use crate::decode::read_file;
-use crate::names::Names;
-use crate::zip_members::{MemberSizes, ZipMembers};
 use crate::{DataError, ImageSource};
+use npz::{MemberSizes, Names, ZipMembers};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +90,7 @@ impl ImageSource for Celeba {
         let image = self.images[index as usize] as usize;
         match &self.files {
             Files::Folder { folder, names } => read_file(&folder.join(names.text(image)), bytes),
-            Files::Zip { members, sorted } => members.read(sorted[image] as usize, bytes),
+            Files::Zip { members, sorted } => Ok(members.read(sorted[image] as usize, bytes)?),
         }
     }
 
@@ -177,7 +176,7 @@ impl Files {
             Self::Folder { folder, names } => {
                 DataError::Image { file: folder.join(names.text(image)), reason }
             }
-            Self::Zip { members, sorted } => members.broken(sorted[image] as usize, reason),
+            Self::Zip { members, sorted } => members.broken(sorted[image] as usize, reason).into(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! PNG, JPEG and npy files as RGB bytes, with limits.
 
 use crate::jpeg::{decode_jpeg, is_jpeg};
-use crate::npy::{NpyHeader, is_npy};
 use crate::{DataError, Raster};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use npz::{NpyHeader, is_npy};
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -183,15 +183,76 @@ pub(crate) fn pixels_of(
     Ok(Decoded { image: Raster::new(width, height, 3, pixels), format: "pixels", colour })
 }
 
-/// From the header that every PNG begins with; the decoder checks that it is one.
+/// From the header that every PNG begins with, and whether a colour is transparent; the decoder checks
+/// that it is one.
 fn png_colour(bytes: &[u8]) -> &'static str {
-    match bytes.get(24..26) {
-        Some([16, 0]) => "grey, 16 bits",
-        Some([_, 0]) => "grey",
-        Some([16, 2]) => "RGB, 16 bits",
-        Some([_, 3]) => "palette",
-        Some([_, 4]) => "grey with alpha",
-        Some([_, 6]) => "RGB with alpha",
+    match (bytes.get(24..26), has_transparent_colour(bytes)) {
+        (Some([16, 0]), _) => "grey, 16 bits",
+        (Some([_, 0]), false) => "grey",
+        (Some([_, 0]), true) => "grey with a transparent shade",
+        (Some([16, 2]), _) => "RGB, 16 bits",
+        (Some([_, 2]), true) => "RGB with a transparent colour",
+        (Some([_, 3]), false) => "palette",
+        (Some([_, 3]), true) => "palette with transparency",
+        (Some([_, 4]), _) => "grey with alpha",
+        (Some([_, 6]), _) => "RGB with alpha",
         _ => "RGB",
+    }
+}
+
+/// Whether a PNG has a chunk `tRNS`, which stands before its pixels.
+fn has_transparent_colour(bytes: &[u8]) -> bool {
+    const SIGNATURE: usize = 8;
+    // Beside its content a chunk has a length, a name and a checksum.
+    const FRAME: usize = 12;
+    let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
+    while let Some((head, _)) = rest.split_at_checked(8) {
+        let content = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        match &head[4..] {
+            b"tRNS" => return true,
+            b"IDAT" => return false,
+            _ => rest = rest.get(content + FRAME..).unwrap_or_default(),
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PNG of a colour type up to its pixels, which no test here decodes.
+    fn png(depth: u8, colour: u8, chunks: &[&[u8; 4]]) -> Vec<u8> {
+        let mut bytes = b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\0\x02\0\0\0\x02".to_vec();
+        bytes.extend([depth, colour, 0, 0, 0, 9, 9, 9, 9]);
+        for name in chunks {
+            bytes.extend([0, 0, 0, 3]);
+            bytes.extend(*name);
+            bytes.extend([1, 2, 3, 9, 9, 9, 9]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_transparent_colour_is_seen_before_the_pixels_and_nowhere_else() {
+        for (depth, colour, chunks, expected) in [
+            (8, 2, &[b"IDAT"][..], "RGB"),
+            (8, 2, &[b"gAMA", b"tRNS", b"IDAT"], "RGB with a transparent colour"),
+            (8, 0, &[b"tRNS", b"IDAT"], "grey with a transparent shade"),
+            (8, 0, &[b"IDAT", b"tRNS"], "grey"),
+            (4, 3, &[b"PLTE", b"tRNS", b"IDAT"], "palette with transparency"),
+            (4, 3, &[b"PLTE", b"IDAT"], "palette"),
+            (8, 6, &[b"IDAT"], "RGB with alpha"),
+            (16, 2, &[b"IDAT"], "RGB, 16 bits"),
+        ] {
+            assert_eq!(png_colour(&png(depth, colour, chunks)), expected, "{colour} {chunks:?}");
+        }
+        // A chunk longer than the file ends the search.
+        let mut endless = png(8, 2, &[b"gAMA", b"tRNS"]);
+        endless[33..37].fill(0xFF);
+        assert_eq!(png_colour(&endless), "RGB");
+        for len in 0..endless.len() {
+            png_colour(&endless[..len]);
+        }
     }
 }

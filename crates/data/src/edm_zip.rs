@@ -2,8 +2,8 @@
 
 use crate::image_folder::is_image_extension;
 use crate::limits::MAX_CLASSES;
-use crate::zip_members::{MemberSizes, ZipMembers};
 use crate::{DataError, ImageSource};
+use npz::{MemberSizes, ZipMembers};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -53,7 +53,7 @@ impl EdmZip {
         let [labels] = set.members.sorted(|name| name == LABELS)?[..] else { return Ok(set) };
         let mut json = Vec::new();
         set.members.read(labels as usize, &mut json)?;
-        let broken = |reason: String| set.members.broken(labels as usize, reason);
+        let broken = |reason: String| DataError::from(set.members.broken(labels as usize, reason));
         let mut parser = serde_json::Deserializer::from_slice(&json);
         let found = LabelsOf(&set).deserialize(&mut parser).map_err(|e| broken(e.to_string()))?;
         parser.end().map_err(|e| broken(e.to_string()))?;
@@ -86,7 +86,7 @@ impl ImageSource for EdmZip {
     }
 
     fn read(&self, index: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
-        self.members.read(self.member(index), bytes)
+        Ok(self.members.read(self.member(index), bytes)?)
     }
 
     fn label(&self, index: u64) -> u32 {
@@ -98,7 +98,7 @@ impl ImageSource for EdmZip {
     }
 
     fn broken(&self, index: u64, reason: String) -> DataError {
-        self.members.broken(self.member(index), reason)
+        self.members.broken(self.member(index), reason).into()
     }
 
     fn num_classes(&self) -> usize {

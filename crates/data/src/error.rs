@@ -1,5 +1,6 @@
 //! What can be wrong with data.
 
+use npz::NpzError;
 use std::path::{Path, PathBuf};
 
 /// Why data could not be opened or loaded.
@@ -94,12 +95,31 @@ pub enum DataError {
     /// A latent cache cannot be made or used.
     #[error(transparent)]
     Latents(#[from] crate::latents::LatentError),
+    /// An archive is not what a data set needs.
+    #[error(transparent)]
+    Archive(NpzError),
     /// The threads of a loader are gone.
     #[error("no worker is left to load the batch at position {position}")]
     WorkersGone {
         /// First position of the batch.
         position: u64,
     },
+}
+
+impl From<NpzError> for DataError {
+    /// The variant of the same name.
+    fn from(error: NpzError) -> Self {
+        match error {
+            NpzError::Io { path, error } => Self::Io { path, error },
+            NpzError::Field { file, field, expected, got } => {
+                Self::Field { file, field, expected, got }
+            }
+            NpzError::Member { file, member, offset, reason } => {
+                Self::Member { file, member, offset, reason }
+            }
+            other => Self::Archive(other),
+        }
+    }
 }
 
 impl DataError {

@@ -118,23 +118,39 @@ impl<S: ImageSource> ImageFiles<S> {
     /// # Panics
     /// When `index` is not below [`Dataset::len`].
     pub fn prepare(&self, index: u64) -> Result<(Raster, Probe), DataError> {
-        let mut bytes = spare::unspecified(0);
-        self.source.read(index, &mut bytes)?;
-        let decoded = match self.source.encoding() {
-            Encoding::File => decode(&bytes),
-            Encoding::Pixels { width, height, channels, planar } => {
-                pixels_of(&bytes, width, height, channels, planar)
-            }
-        };
+        let (image, probe) = stored_image(&self.source, index)?;
         let broken = |reason| self.source.broken(index, reason);
-        let Decoded { image, format, colour } = decoded.map_err(broken)?;
-        spare::give_back(bytes);
-        let (width, height, label) = (image.width(), image.height(), self.source.label(index));
-        let probe = Probe { width, height, format, colour, label };
         let square = self.preparation.apply(&image).map_err(broken)?;
         spare::give_back(image.into_pixels());
         Ok((square, probe))
     }
+}
+
+/// An image of a source as RGB, at the size it is stored in, and what is stored.
+///
+/// # Errors
+/// When the image cannot be read or decoded.
+///
+/// # Panics
+/// When `index` is not below [`ImageSource::len`].
+pub fn stored_image(
+    source: &(impl ImageSource + ?Sized),
+    index: u64,
+) -> Result<(Raster, Probe), DataError> {
+    let mut bytes = spare::unspecified(0);
+    source.read(index, &mut bytes)?;
+    let decoded = match source.encoding() {
+        Encoding::File => decode(&bytes),
+        Encoding::Pixels { width, height, channels, planar } => {
+            pixels_of(&bytes, width, height, channels, planar)
+        }
+    };
+    let decoded = decoded.map_err(|reason| source.broken(index, reason))?;
+    spare::give_back(bytes);
+    let Decoded { image, format, colour } = decoded;
+    let (width, height, label) = (image.width(), image.height(), source.label(index));
+    let probe = Probe { width, height, format, colour, label };
+    Ok((image, probe))
 }
 
 impl<S: ImageSource> Dataset for ImageFiles<S> {

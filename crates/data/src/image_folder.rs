@@ -2,8 +2,8 @@
 
 use crate::class_names::readable_names;
 use crate::decode::read_file;
-use crate::names::Names;
 use crate::{DataError, ImageSource};
+use npz::Names;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +46,7 @@ impl ImageFolder {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, DataError> {
         let folder = folder.as_ref();
         let listing = Listing::read(folder)?;
-        if let (Some(class), false) = (listing.folders.first(), listing.images.len() == 0) {
+        if let (Some(class), false) = (listing.folders.first(), listing.images.is_empty()) {
             return Err(DataError::Field {
                 file: folder.to_path_buf(),
                 field: "content".into(),
@@ -162,7 +162,7 @@ impl Listing {
     }
 
     fn nonempty_images(self, folder: &Path) -> Result<Names, DataError> {
-        if self.images.len() == 0 {
+        if self.images.is_empty() {
             return Err(DataError::Missing {
                 folder: folder.to_path_buf(),
                 expected: "image (.png, .jpg, .jpeg)",

@@ -3,9 +3,8 @@
 use crate::DataError;
 use crate::image_folder::is_image_extension;
 use crate::limits::MAX_CLASSES;
-use crate::names::Names;
-use crate::shared_file::SharedFile;
 use crate::tar_scan::{TarMember, scan};
+use npz::{Names, SharedFile};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,11 +45,12 @@ impl ShardScan {
         order.sort_by(|a, b| key(a).cmp(key(b)).then(a.cmp(b)));
         match order.windows(2).find(|pair| key(&pair[0]) == key(&pair[1])) {
             None => Ok(()),
-            Some(&[first, second]) => Err(shard.broken(
-                &self.names.text(second as usize),
-                self.images[second as usize].offset,
-                format!("its sample was there before, as {}", self.names.text(first as usize)),
-            )),
+            Some(&[first, second]) => {
+                let (first, name) =
+                    (self.names.text(first as usize), self.names.text(second as usize));
+                let reason = format!("its sample was there before, as {first}");
+                Err(shard.broken(&name, self.images[second as usize].offset, reason).into())
+            }
             Some(_) => unreachable!("windows of two"),
         }
     }
@@ -93,7 +93,8 @@ impl Gathering<'_> {
         };
         let Some(sample) = &mut self.sample else { return Ok(()) };
         let refused = |reason: String| {
-            Err(self.shard.broken(&String::from_utf8_lossy(member.name), member.offset, reason))
+            let name = String::from_utf8_lossy(member.name);
+            Err(self.shard.broken(&name, member.offset, reason).into())
         };
         if is_image_extension(extension) {
             if let Some((other, ..)) = &sample.image {
@@ -123,11 +124,12 @@ impl Gathering<'_> {
                 Ok(())
             }
             (None, None) => Ok(()),
-            (None, Some(_)) => Err(self.shard.broken(
-                &String::from_utf8_lossy(&key),
-                label_offset,
-                "a label without an image: the members of a sample have to follow each other",
-            )),
+            (None, Some(_)) => {
+                let reason =
+                    "a label without an image: the members of a sample have to follow each other";
+                let key = String::from_utf8_lossy(&key);
+                Err(self.shard.broken(&key, label_offset, reason).into())
+            }
         }
     }
 }
@@ -161,8 +163,9 @@ fn read_label(
     member: &TarMember<'_>,
     is_cls: bool,
 ) -> Result<Option<u32>, DataError> {
-    let refused =
-        |reason: String| shard.broken(&String::from_utf8_lossy(member.name), member.offset, reason);
+    let refused = |reason: String| -> DataError {
+        shard.broken(&String::from_utf8_lossy(member.name), member.offset, reason).into()
+    };
     if member.len > MAX_LABEL_BYTES {
         return Err(refused(format!("{} bytes, more than {MAX_LABEL_BYTES}", member.len)));
     }

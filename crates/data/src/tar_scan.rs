@@ -1,9 +1,7 @@
 //! The members of a tar file, from its headers alone.
 
 use crate::DataError;
-use crate::limits::{MAX_MEMBER_BYTES, MAX_MEMBERS, name_problem};
-use crate::positioned::BlockReader;
-use crate::shared_file::SharedFile;
+use npz::{BlockReader, MAX_MEMBER_BYTES, MAX_MEMBERS, SharedFile, name_problem};
 use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -45,7 +43,7 @@ pub(crate) fn scan(
             end = offset + len.next_multiple_of(HEADER);
             count += 1;
             if count > MAX_MEMBERS {
-                return Err(archive.broken(&text(&name), offset, "too many members"));
+                return Err(archive.broken(&text(&name), offset, "too many members").into());
             }
             if entry.header().entry_type().is_file() {
                 visit(TarMember { name: &name, offset, len })?;
@@ -66,7 +64,7 @@ fn check(
     offset: u64,
     len: u64,
 ) -> Result<(), DataError> {
-    let refused = |reason: String| Err(archive.broken(&text(name), offset, reason));
+    let refused = |reason: String| Err(archive.broken(&text(name), offset, reason).into());
     if let Some(problem) = name_problem(name).filter(|_| !kind.is_pax_global_extensions()) {
         return refused(format!("{problem} is refused"));
     }
@@ -90,7 +88,7 @@ fn check_end(archive: &SharedFile, file: &File, end: u64) -> Result<(), DataErro
     let left = archive.len().saturating_sub(end);
     if left < HEADER {
         let reason = "the archive is cut short: it has no end marker";
-        return Err(archive.broken("the end", end, reason));
+        return Err(archive.broken("the end", end, reason).into());
     }
     let mut rest = vec![0; left.min(2 * RECORD) as usize];
     file.read_exact_at(&mut rest, end).map_err(DataError::io(archive.path()))?;
@@ -98,7 +96,7 @@ fn check_end(archive: &SharedFile, file: &File, end: u64) -> Result<(), DataErro
         None => Ok(()),
         Some(at) => {
             let reason = "bytes after the end of the archive: are two archives in one file?";
-            Err(archive.broken("the end", end + at as u64, reason))
+            Err(archive.broken("the end", end + at as u64, reason).into())
         }
     }
 }

@@ -1,10 +1,9 @@
 //! WebDataset: images and labels as members of tar files.
 
-use crate::limits::{MAX_CLASSES, MAX_MEMBERS};
-use crate::names::Names;
+use crate::limits::MAX_CLASSES;
 use crate::shard_scan::{Found, ShardScan};
-use crate::shared_file::SharedFile;
 use crate::{DataError, ImageSource};
+use npz::{MAX_MEMBERS, Names, SharedFile};
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZero;
@@ -95,7 +94,8 @@ impl ImageSource for WebDataset {
 
     fn read(&self, index: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         let image = self.images[index as usize];
-        self.shards[image.shard as usize].read_at(image.offset, image.len as usize, bytes)
+        let shard = &self.shards[image.shard as usize];
+        Ok(shard.read_at(image.offset, image.len as usize, bytes)?)
     }
 
     fn label(&self, index: u64) -> u32 {
@@ -111,7 +111,7 @@ impl ImageSource for WebDataset {
     fn broken(&self, index: u64, reason: String) -> DataError {
         let image = self.images[index as usize];
         let name = self.names.text(index as usize);
-        self.shards[image.shard as usize].broken(&name, image.offset, reason)
+        self.shards[image.shard as usize].broken(&name, image.offset, reason).into()
     }
 
     fn num_classes(&self) -> usize {
@@ -246,7 +246,8 @@ impl Listing<'_> {
         }
         let (shard, image) = self.found[index];
         let reason = format!("it has no {what} ({expected}), but others have");
-        Err(self.shards[shard as usize].broken(&self.names.text(index), image.offset, reason))
+        let (shard, name) = (&self.shards[shard as usize], self.names.text(index));
+        Err(shard.broken(&name, image.offset, reason).into())
     }
 }
 

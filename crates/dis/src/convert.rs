@@ -1,16 +1,17 @@
 //! `dis convert`: PyTorch checkpoints to safetensors.
 //!
-//! A `.pt` file is a program for a stack machine. It is read by a child process whose memory and
-//! time are limited, and which names classes but never calls one; what it wrote is then checked by
-//! the parent like any other file of weights.
+//! A `.pt` file is a program for a stack machine. `torch_file` reads it without running what stands in
+//! it, in memory that its length justifies; what it gives is then checked like any other file of
+//! weights.
 
-mod guard;
-mod pickle;
+mod checkpoint;
+mod inception;
 
 use crate::exit::{self, Failure};
 use crate::info::{describe, units};
 use crate::load::{Partial, Weights, Which};
 use anyhow::Result;
+use checkpoint::{Kind, TensorSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,12 +22,16 @@ Examples:
   dis convert S-2.pt ema.safetensors                  the average, as for sampling
   dis convert S-2.pt raw.safetensors --key model      the weights themselves
   dis convert both.safetensors ema.safetensors        one set of a file that has two
+  dis convert pt_inception-2015-12-05-6726825d.pth inception.safetensors
 
-IN is what torch.save wrote, the official {model, ema, opt, args} or a bare state
-dict, or a safetensors file. Names may carry the prefix `module.` of distributed
-training. Optimiser and arguments are not used. OUT has the official names, in f32;
-equal inputs give equal bytes. A pickle is read by a second process with limited
-memory and time, and no code of it is run.";
+IN is what torch.save wrote, an archive or the form before torch 1.6, or a
+safetensors file. What it holds is seen from its names:
+- a DiS network, in the official {model, ema, opt, args} or as a bare state dict.
+  Names may carry the prefix `module.` of distributed training. Optimiser and
+  arguments are not used. OUT has the official names, in f32.
+- the Inception network of FID, from a torch file. OUT has its 472 tensors; whether
+  IN is the published file is seen from its SHA-256.
+Equal inputs give equal bytes. No code of a pickle is run.";
 
 /// Turn a PyTorch checkpoint into a safetensors file that every other command reads.
 #[derive(Debug, clap::Args)]
@@ -44,47 +49,46 @@ pub(crate) struct Args {
     /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
-    /// This is the child that reads a pickle.
-    #[arg(long, hide = true)]
-    guarded: bool,
 }
 
 /// What a file is by its first bytes.
 enum Format {
-    Zip,
+    Torch,
     Safetensors,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    if args.guarded {
-        return Ok(guard::child(&args.input, &args.output, args.key));
-    }
     check_output(&args.output, args.force)?;
     let partial = Partial::create(&args.output)?;
-    let (weights, read) = match format(&args.input)? {
-        Format::Zip => {
-            let read = guard::spawn(&args.input, partial.path(), args.key)?;
-            let source = args.input.display().to_string();
-            let read = format!("{source}: {read}");
-            (Weights::open_below(partial.path(), "", source)?, read)
+    let report = match format(&args.input)? {
+        Format::Torch => {
+            let file = checkpoint::open(&args.input)?;
+            let set = TensorSet::select(&file, &args.input, args.key)?;
+            let read = set.describe();
+            let found = match set.kind {
+                Kind::Dis => {
+                    let source = set.source().to_string();
+                    write_network(&Weights::from_tensors(&set.read()?, source)?, &partial)?
+                }
+                Kind::Inception => inception::convert(&set, &args.input, partial.path())?,
+            };
+            format!("read     {read}\n{found}")
         }
         Format::Safetensors => {
             let weights = Weights::open(&args.input, args.key)?;
-            let read = weights.source.clone();
-            (weights, read)
+            format!("read     {}\n{}", weights.source, write_network(&weights, &partial)?)
         }
     };
-    weights.write(partial.path())?;
-    let length = partial.complete()?;
-    exit::print(&format!(
-        "read     {read}\nfound    {}\nnetwork  {}\nwrote    {}, {}\n",
-        weights.summary(),
-        describe(&weights.config),
-        args.output.display(),
-        units::bytes(length),
-    ))?;
+    let length = units::bytes(partial.complete()?);
+    exit::print(&format!("{report}wrote    {}, {length}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the weights of a DiS network; returns what they are.
+fn write_network(weights: &Weights, partial: &Partial) -> Result<String, Failure> {
+    weights.write(partial.path())?;
+    Ok(format!("found    {}\nnetwork  {}\n", weights.summary(), describe(&weights.config)))
 }
 
 fn check_output(output: &Path, force: bool) -> Result<(), Failure> {
@@ -113,16 +117,12 @@ fn format(input: &Path) -> Result<Format, Failure> {
     File::open(input)
         .and_then(|file| file.take(9).read_to_end(&mut start))
         .map_err(|e| Failure::reading(input, e))?;
-    let name = input.display();
     match start.as_slice() {
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Format::Zip),
         [_, _, _, _, _, 0, 0, 0, b'{'] => Ok(Format::Safetensors),
-        [0x80, 2..=5, ..] => {
-            let message = format!("{name} is a bare pickle, as torch wrote before version 1.6");
-            Err(Failure::data(message).help("load and save it once with a later torch"))
-        }
+        start if torch_file::looks_like_torch(start) => Ok(Format::Torch),
         _ => {
-            let message = format!("{name} is neither a torch checkpoint (zip) nor safetensors");
+            let name = input.display();
+            let message = format!("{name} is neither a torch checkpoint nor safetensors");
             Err(Failure::data(message).help("an incomplete download often looks like this"))
         }
     }

@@ -4,6 +4,8 @@ mod check;
 mod download;
 mod verify;
 
+pub(crate) use check::kind::Kind;
+
 use anyhow::Result;
 use clap::Subcommand;
 use std::process::ExitCode;

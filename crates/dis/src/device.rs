@@ -8,6 +8,9 @@ use crate::network::{Loaded, Network, Rounds};
 use crate::precision::PrecisionArg;
 use anyhow::Result;
 use dis_model::{DisConfig, ModelError};
+use eval::FeatureNetwork;
+use eval::inception::weights::TensorMap;
+use eval::inception::{InceptionFeatures, Protocol};
 use ssm_kernels::{Backend, Cpu, CpuBf16, InstructionSet};
 use std::fmt;
 use std::str::FromStr;
@@ -97,6 +100,15 @@ impl ComputeArgs {
             return Ok(());
         }
         self.precision().require_f32(what)
+    }
+
+    /// Opens the device for features of images, which are f32 wherever they are made: published figures
+    /// are, and bf16 would move them.
+    pub(crate) fn open_for_features(self) -> Result<OpenDevice, Failure> {
+        if let Some(precision) = self.precision {
+            precision.require_f32("features of images")?;
+        }
+        Self { precision: Some(PrecisionArg::F32), ..self }.open()
     }
 
     /// Opens the device. Where it cannot be, this fails: nothing else takes its place.
@@ -260,6 +272,27 @@ impl OpenDevice {
                 autoencoder_on_device(file, emulator, *format)
             }
         }
+    }
+
+    /// The network of FID, in f32 wherever it computes.
+    pub(crate) fn inception(
+        &self,
+        protocol: Protocol,
+        tensors: TensorMap,
+    ) -> Result<Box<dyn FeatureNetwork>> {
+        Ok(match &self.compute {
+            Compute::Cpu => Box::new(InceptionFeatures::new(Cpu, protocol, tensors)?),
+            #[cfg(feature = "cuda")]
+            Compute::Cuda { gpu, .. } => {
+                let backend = Device::<f32, Cuda>::new(gpu.clone());
+                Box::new(InceptionFeatures::new(backend, protocol, tensors)?)
+            }
+            #[cfg(feature = "emulated")]
+            Compute::Emulated { emulator, .. } => {
+                let backend = Device::<f32, Fast>::new(emulator.clone());
+                Box::new(InceptionFeatures::new(backend, protocol, tensors)?)
+            }
+        })
     }
 
     /// Does `job` there.

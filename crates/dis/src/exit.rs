@@ -18,6 +18,8 @@ use data::DataError;
 use data::latents::LatentError;
 use diffusion::DiffusionError;
 use dis_model::ModelError;
+use eval::EvalError;
+use npz::NpzError;
 use ssm_kernels::KernelError;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -77,11 +79,6 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// The code that a process ends with.
-    pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(self.code)
-    }
-
     /// Message, cause and help, one after the other.
     pub(crate) fn in_full(&self) -> String {
         let cause = self.source.as_ref().map_or_else(String::new, |e| format!(": {e}"));
@@ -99,6 +96,15 @@ impl Failure {
     pub(crate) fn writing(path: &Path, error: io::Error) -> Self {
         let failure = Self::new(code::IO, format!("cannot write {}", path.display()));
         Self { source: Some(error.into()), ..failure }
+    }
+}
+
+/// Refuses a file in a folder that is not there, before hours of work.
+pub(crate) fn check_parent(file: &Path) -> Result<(), Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.map(std::fs::metadata) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(Failure::writing(file, error)),
     }
 }
 
@@ -134,6 +140,21 @@ fn code_of(error: &(dyn Error + 'static)) -> Option<u8> {
             VaeError::Config { .. } | VaeError::File { .. } | VaeError::Weights(_) => {
                 Some(code::DATA)
             }
+        };
+    }
+    if let Some(error) = error.downcast_ref::<EvalError>() {
+        return match error {
+            EvalError::Kernel(error) => Some(error.exit_code()),
+            EvalError::Io { error, .. } => Some(code_of_io(error)),
+            EvalError::Npz(error) => code_of(error),
+            EvalError::Input { .. } => Some(code::CONFIG),
+            _ => Some(code::DATA),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<NpzError>() {
+        return match error {
+            NpzError::Io { error, .. } => Some(code_of_io(error)),
+            _ => Some(code::DATA),
         };
     }
     one_of!(ModelError, DataError, DiffusionError, CheckpointError, ConfigError, LatentError);
@@ -206,7 +227,7 @@ pub(crate) fn install_panic_hook() {
 }
 
 /// What a panic said.
-pub(crate) fn panic_message(payload: &dyn std::any::Any) -> &str {
+fn panic_message(payload: &dyn std::any::Any) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -9,10 +9,15 @@ const VISIBLE_SIDE: usize = 64;
 /// Pixels between the images of a grid.
 const GAP: u32 = 2;
 
+/// How [`to_bytes`] rounds, for records.
+pub(crate) const QUANTISATION: &str = "floor(clamp(127.5 x + 128, 0, 255))";
+
 /// Images `[N, C, H, W]` of a network as bytes `[N, H, W, 3]`.
 ///
-/// `floor(clamp((x + 1) 127.5, 0, 255))`, the rounding of the ADM evaluation. One channel becomes
-/// grey; of more than three, as in latents, the first three are shown.
+/// `floor(clamp(127.5 x + 128, 0, 255))`, the rule of DiT's `sample_ddp.py` and of torchvision's
+/// `save_image`, with which published figures were made: every level has an interval of equal length
+/// around it, and bytes that became numbers become the same bytes again. One channel becomes grey; of
+/// more than three, as in latents, the first three are shown.
 pub(crate) fn to_bytes(images: &[f32], channels: usize, size: usize) -> Vec<u8> {
     let pixels = size * size;
     let shown: [usize; 3] = if channels >= 3 { [0, 1, 2] } else { [0; 3] };
@@ -21,8 +26,8 @@ pub(crate) fn to_bytes(images: &[f32], channels: usize, size: usize) -> Vec<u8> 
         for pixel in 0..pixels {
             for channel in shown {
                 let x = image[channel * pixels + pixel];
-                // The cast saturates, and takes NaN to 0.
-                bytes.push(((x + 1.0) * 127.5).clamp(0.0, 255.0) as u8);
+                // The cast rounds towards 0, and takes NaN to 0.
+                bytes.push((127.5 * x + 128.0).clamp(0.0, 255.0) as u8);
             }
         }
     }
@@ -81,9 +86,24 @@ mod tests {
     fn bytes_are_interleaved_and_clamped() {
         let image = [-1.0, 1.0, 0.0, 2.0, -3.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, f32::NAN];
         let bytes = to_bytes(&image, 3, 2);
-        assert_eq!(bytes[..6], [0, 0, 127, 255, 191, 127]);
+        assert_eq!(bytes[..6], [0, 0, 128, 255, 191, 128]);
         assert_eq!(bytes[11], 0);
         assert_eq!(to_bytes(&[1.0, -1.0, 0.0, 0.0], 1, 2)[..6], [255, 255, 255, 0, 0, 0]);
+    }
+
+    #[test]
+    fn every_level_is_its_own_byte_and_the_middle_of_an_interval() {
+        let byte = |x: f32| to_bytes(&[x], 1, 1)[0];
+        for level in 0..=255_u8 {
+            let x = f32::from(level) / 127.5 - 1.0;
+            assert_eq!(byte(x), level);
+            // Half a level to either side, short of the border by what f32 resolves there.
+            let half = 0.5 / 127.5 - 1e-6;
+            assert_eq!([byte(x - half), byte(x + half)], [level, level], "{level}");
+            let beyond = half + 2e-6;
+            assert_eq!(byte(x - beyond), level.saturating_sub(1));
+            assert_eq!(byte(x + beyond), level.saturating_add(1));
+        }
     }
 
     #[test]

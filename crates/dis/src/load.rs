@@ -25,7 +25,7 @@ const METADATA: &str = "__metadata__";
 const DIS_CONFIG: &str = "dis_config";
 
 /// The tensor by which a network is recognised.
-const LANDMARK: &str = "norm_f.weight";
+pub(crate) const LANDMARK: &str = "norm_f.weight";
 
 /// Sets of weights that a file may hold side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -99,11 +99,15 @@ impl Weights {
     }
 
     /// The same without looking first. Errors speak of `source`.
-    pub(crate) fn open_below(path: &Path, prefix: &str, source: String) -> Result<Self> {
+    fn open_below(path: &Path, prefix: &str, source: String) -> Result<Self> {
         let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
-        let tensors = weights::read_safetensors(path, prefix)?;
-        let config = weights::infer_config(&tensors).with_context(|| source.clone())?;
-        let params = weights::to_arena(&ParamLayout::new(&config), &tensors, &source)?;
+        Self::from_tensors(&weights::read_safetensors(path, prefix)?, source)
+    }
+
+    /// The network that tensors are of. Errors speak of `source`.
+    pub(crate) fn from_tensors(tensors: &TensorMap, source: String) -> Result<Self> {
+        let config = weights::infer_config(tensors).with_context(|| source.clone())?;
+        let params = weights::to_arena(&ParamLayout::new(&config), tensors, &source)?;
         Ok(Self { config, params, source })
     }
 
@@ -130,15 +134,6 @@ impl Weights {
         };
         write().map_err(|error| Failure::writing(path, error))
     }
-}
-
-/// Writes tensors by name.
-pub(crate) fn write_tensors(path: &Path, tensors: &TensorMap) -> Result<(), Failure> {
-    let views = tensors.iter().map(|(name, tensor)| {
-        let bytes = bytemuck::cast_slice(&tensor.data);
-        (name.as_str(), tensor.shape.as_slice(), Dtype::F32, bytes)
-    });
-    write_views(path, views)
 }
 
 /// Name, shape, type and little-endian bytes of a tensor.

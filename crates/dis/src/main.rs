@@ -12,13 +12,14 @@ mod device;
 mod doctor;
 mod ema;
 mod encode;
+mod eval;
 mod exit;
 mod forward;
+mod image_sink;
 mod images;
 mod info;
 mod load;
 mod network;
-mod npz;
 mod pictures;
 mod precision;
 mod progress;
@@ -43,6 +44,7 @@ struct Cli {
 enum Command {
     Train(train::Args),
     Sample(Box<sample::Args>),
+    Eval(Box<eval::Args>),
     Encode(encode::Args),
     Ema(ema::Args),
     Data(data::Args),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Train(args) => train::run(args),
         Command::Sample(args) => sample::run(*args),
+        Command::Eval(args) => eval::run(*args),
         Command::Encode(args) => encode::run(args),
         Command::Ema(args) => ema::run(args),
         Command::Data(args) => data::run(args),

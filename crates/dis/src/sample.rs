@@ -1,18 +1,21 @@
 //! `dis sample`: images from trained weights.
 
 mod plan;
+mod score;
 
 use crate::device::ComputeArgs;
+use crate::eval::{Scorer, show};
 use crate::exit::{Failure, print};
+use crate::image_sink::ImageSink;
 use crate::network::Network;
 use crate::pictures::{Pictures, VaeArgs};
-use crate::sampling::{Generator, Plan};
+use crate::sampling::{Generator, Labels, Plan, usual_batch};
 use crate::threads::Threads;
-use crate::{images, npz, progress, weak};
-use anyhow::{Context, Result};
-use diffusion::draw_start_noise;
+use crate::{images, progress, weak};
+use anyhow::Result;
 use dis_model::DisConfig;
 use plan::PlanArgs;
+use score::EvalArgs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use trainer::Experiment;
@@ -24,10 +27,6 @@ const FRAMES: usize = 10;
 const TRAJECTORIES: usize = 8;
 /// Images a grid shows.
 const GRID: usize = 64;
-/// Images that pass through the network together, where nothing is said.
-const CPU_BATCH: u16 = 16;
-/// The same on a GPU, which is idle with fewer.
-const GPU_BATCH: u16 = 128;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +36,8 @@ Examples:
   dis sample runs/quickstart --sampler dpmpp_2m --steps 12 --guidance-interval 0.2,5
   dis sample runs/quickstart --guidance 1.5 --weak-model runs/quickstart/checkpoints/step-000000300
   dis sample runs/quickstart --weights model            weights of the last step, not their average
-  dis sample runs/cifar10-dis-s2 --count 50000 --out fid.npz --device cuda --batch 512";
+  dis sample runs/cifar10-dis-s2 --count 50000 --out fid.npz --device cuda --batch 512
+  dis sample RUN --count 4096 --eval-reference configs/quickstart.toml --features-from pixels";
 
 /// Draw images from the averaged weights of a run.
 ///
@@ -45,7 +45,15 @@ Examples:
 /// image depends on the seed and its own number alone, not on the batch size; on a GPU, whose sums
 /// follow the batch, it does so up to rounding.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    // Weights are those of the network that draws.
+    mut_arg("features_from", |arg| arg.visible_alias(None).requires("eval_reference")),
+    // The group of a struct that holds another is empty.
+    mut_arg("protocol", |arg| arg.requires("eval_reference")),
+    mut_group("ScoreArgs", |group| group.requires("eval_reference")),
+    mut_group("ImagePolicy", |group| group.requires("eval_reference")),
+)]
 pub(crate) struct Args {
     /// Run directory, checkpoint directory or weight file
     run: PathBuf,
@@ -53,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     count: u64,
     /// Folder for PNG files, or a .npz file (`arr_0`, [N, H, W, 3] bytes); a grid is drawn either way.
-    /// Default: samples/seed-SEED in the run directory
+    /// Default: samples/seed-SEED in the run directory; nothing with --eval-reference
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -86,6 +94,8 @@ pub(crate) struct Args {
     /// Configuration, where the weights lie outside a run directory
     #[arg(long)]
     config: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Scores")]
+    eval: EvalArgs,
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
@@ -107,7 +117,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut weak = weak
         .map(|path| weak::load(path, &config, (plan.objective, &plan.process), &device))
         .transpose()?;
-    let labels = Labels::new(&args, &config)?;
+    let labels = labels(&args.classes, &config)?;
     let noise = args.noise.as_deref().map(|file| read_noise(file, &args, &config)).transpose()?;
     tracing::info!(
         "{} of {}: {} with {} steps, guidance {}, on {}",
@@ -119,11 +129,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         device.record(),
     );
     let pictures = args.vae.pictures(experiment.as_ref(), &config, &device)?;
-    let usual = if device.is_cpu() { CPU_BATCH } else { GPU_BATCH };
-    let batch = u64::from(args.batch.unwrap_or(usual)).min(args.count);
+    let scorer = args.eval.open(&args, &device)?;
+    let batch = args.batch.map_or(usual_batch(&device), usize::from) as u64;
+    let batch = batch.min(args.count);
     let mut network = device.network(config, &weights.values)?;
+    let file = weights.file.clone();
     drop(weights);
-    let job = Job { args: &args, plan: &plan, batch, labels, noise, pictures };
+    let job = Job { args: &args, plan: &plan, file, batch, labels, noise, pictures, scorer };
     job.run(network.as_mut(), weak.as_deref_mut())
 }
 
@@ -131,10 +143,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 struct Job<'a> {
     args: &'a Args,
     plan: &'a Plan,
+    /// Where the weights are from.
+    file: PathBuf,
     batch: u64,
     labels: Labels,
     noise: Option<Vec<f32>>,
     pictures: Pictures,
+    scorer: Option<Scorer>,
 }
 
 impl Job<'_> {
@@ -146,7 +161,13 @@ impl Job<'_> {
         let (count, batch, c) = (self.args.count, self.batch, network.config().clone());
         let side = self.pictures.side(&c);
         let mut generator = Generator::new(network, weak, self.plan)?;
-        let mut sink = Sink::create(self.args, side)?;
+        let mut sink = match self.args.place() {
+            Some(out) => Some(ImageSink::create(&out, count, [side, side])?),
+            None => None,
+        };
+        let origin = score::origin(&self.file, side, self.args, self.plan);
+        let scorer = self.scorer.as_mut();
+        let mut scoring = scorer.map(|scorer| scorer.start(count)).transpose()?;
         let bar = progress::bar(count * generator.evaluations() as u64, 0, "evaluations");
         let mut shown = Vec::new();
         let mut frames = Vec::new();
@@ -155,44 +176,49 @@ impl Job<'_> {
             let wanted = frame_steps(generator.evaluations());
             let keep_frames = self.args.trajectory && first == 0;
             let labels = self.labels.of(first, n);
-            let drawn = generator.generate(
-                self.start_noise(first, n, c.image_len()),
-                first,
-                labels.as_deref(),
-                &mut |index, state| {
-                    bar.inc(n);
-                    if keep_frames && wanted.contains(&index) {
-                        let visible = (n as usize).min(TRAJECTORIES) * c.image_len();
-                        frames.push(state[..visible].to_vec());
-                    }
-                },
-            )?;
+            let x = match &self.noise {
+                Some(noise) => given(noise, first, n, c.image_len()),
+                None => generator.start_noise(first, n),
+            };
+            let drawn = generator.generate(x, first, labels.as_deref(), &mut |index, state| {
+                bar.inc(n);
+                if keep_frames && wanted.contains(&index) {
+                    let visible = (n as usize).min(TRAJECTORIES) * c.image_len();
+                    frames.push(state[..visible].to_vec());
+                }
+            })?;
             bar.set_message("decoding");
             let bytes = self.pictures.bytes(&drawn, &c)?;
             bar.set_message("");
             if shown.len() < GRID * side * side * 3 {
                 shown.extend_from_slice(&bytes);
             }
-            sink.write(&bytes)?;
+            if let Some(sink) = &mut sink {
+                sink.write(&bytes)?;
+            }
+            if let Some(scoring) = &mut scoring {
+                bar.set_message("scoring");
+                scoring.push(&bytes, side)?;
+                bar.set_message("");
+            }
         }
         bar.finish_and_clear();
         shown.truncate(GRID * side * side * 3);
         let frames: Vec<Vec<u8>> =
             frames.iter().map(|frame| self.pictures.bytes(frame, &c)).collect::<Result<_>>()?;
-        sink.finish(&shown, &frames)
-    }
-
-    /// Noise of images `first .. first + n`, of `len` numbers each.
-    fn start_noise(&self, first: u64, n: u64, len: usize) -> Vec<f32> {
-        match &self.noise {
-            Some(noise) => noise[first as usize * len..(first + n) as usize * len].to_vec(),
-            None => {
-                let mut x = vec![0.0; n as usize * len];
-                draw_start_noise(self.args.seed, first, len, &mut x);
-                x
-            }
+        if let Some(sink) = sink {
+            finish(sink, side, &shown, &frames)?;
         }
+        if let Some(scoring) = scoring {
+            show(&scoring.finish(origin)?, self.args.eval.report())?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Noise of images `first .. first + n`, of `len` numbers each.
+fn given(noise: &[f32], first: u64, n: u64, len: usize) -> Vec<f32> {
+    noise[first as usize * len..(first + n) as usize * len].to_vec()
 }
 
 /// Evaluations after which a trajectory picture shows the state.
@@ -201,90 +227,43 @@ fn frame_steps(evaluations: usize) -> Vec<usize> {
     (1..=frames).map(|i| (i * evaluations).div_ceil(frames) - 1).collect()
 }
 
-/// Labels of a run of images.
-struct Labels(Option<Vec<u32>>);
-
-impl Labels {
-    fn new(args: &Args, config: &DisConfig) -> Result<Self> {
-        let n = config.num_classes as u32;
-        if n == 0 {
-            if !args.classes.is_empty() {
-                return Err(Failure::usage("--classes: the network is unconditional").into());
-            }
-            return Ok(Self(None));
-        }
-        if let Some(bad) = args.classes.iter().find(|&&y| y >= n) {
-            let range = format!("--classes: {bad}, expected classes from 0 to {}", n - 1);
-            return Err(Failure::usage(range).into());
-        }
-        let all = || (0..n).collect();
-        Ok(Self(Some(if args.classes.is_empty() { all() } else { args.classes.clone() })))
+/// Labels of the classes that are asked for, or of all.
+fn labels(classes: &[u32], config: &DisConfig) -> Result<Labels> {
+    let n = config.num_classes as u32;
+    if n == 0 && !classes.is_empty() {
+        return Err(Failure::usage("--classes: the network is unconditional").into());
     }
+    if let Some(bad) = classes.iter().find(|&&y| y >= n) {
+        let range = format!("--classes: {bad}, expected classes from 0 to {}", n - 1);
+        return Err(Failure::usage(range).into());
+    }
+    Ok(match classes.is_empty() {
+        true => Labels::all(config),
+        false => Labels::of_classes(classes.to_vec()),
+    })
+}
 
-    /// Labels of images `first .. first + n`: the classes in turn.
-    fn of(&self, first: u64, n: u64) -> Option<Vec<u32>> {
-        let classes = self.0.as_ref()?;
-        Some((first..first + n).map(|i| classes[(i % classes.len() as u64) as usize]).collect())
+impl Args {
+    /// Where images are written; nowhere when they are scored and no place is given.
+    fn place(&self) -> Option<PathBuf> {
+        self.out.clone().or_else(|| (!self.eval.is_asked_for()).then(|| default_out(self)))
     }
 }
 
-/// Where images go.
-struct Sink {
-    out: PathBuf,
-    npz: Option<npz::Writer>,
-    size: usize,
-    written: u64,
-}
-
-impl Sink {
-    fn create(args: &Args, size: usize) -> Result<Self> {
-        let out = args.out.clone().unwrap_or_else(|| default_out(args));
-        let is_npz = out.extension().is_some_and(|e| e == "npz");
-        let folder = if is_npz { out.parent().unwrap_or(Path::new("")) } else { &out };
-        if !folder.as_os_str().is_empty() {
-            std::fs::create_dir_all(folder).map_err(|e| Failure::writing(folder, e))?;
-        }
-        let npz =
-            is_npz.then(|| npz::Writer::create(&out, args.count as usize, size)).transpose()?;
-        Ok(Self { out, npz, size, written: 0 })
+/// Completes the archive, draws grid and trajectory, says where they are.
+fn finish(sink: ImageSink, side: usize, shown: &[u8], frames: &[Vec<u8>]) -> Result<()> {
+    let count = shown.len() / (side * side * 3);
+    let (grid, trajectory) = (sink.beside("grid.png"), sink.beside("trajectory.png"));
+    images::save_png(&images::grid(shown, side, images::columns_for(count)), &grid)?;
+    if !frames.is_empty() {
+        images::save_png(&images::filmstrip(frames, side), &trajectory)?;
     }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(npz) = &mut self.npz {
-            return npz.write(bytes);
-        }
-        for image in bytes.chunks_exact(self.size * self.size * 3) {
-            let file = self.out.join(format!("{:06}.png", self.written));
-            let side = self.size as u32;
-            image::save_buffer(&file, image, side, side, image::ColorType::Rgb8)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-            self.written += 1;
-        }
-        Ok(())
+    let out = sink.finish()?;
+    print(&format!("{}\n{}\n", out.display(), grid.display()))?;
+    if !frames.is_empty() {
+        print(&format!("{}\n", trajectory.display()))?;
     }
-
-    /// Completes the archive, draws grid and trajectory, says where they are.
-    fn finish(self, shown: &[u8], frames: &[Vec<u8>]) -> Result<ExitCode> {
-        let named = |what: &str| match &self.npz {
-            Some(_) => self.out.with_extension(format!("{what}.png")),
-            None => self.out.join(format!("{what}.png")),
-        };
-        let count = shown.len() / (self.size * self.size * 3);
-        let (grid, trajectory) = (named("grid"), named("trajectory"));
-        images::save_png(&images::grid(shown, self.size, images::columns_for(count)), &grid)?;
-        if !frames.is_empty() {
-            let strip = images::filmstrip(frames, self.size);
-            images::save_png(&strip, &trajectory)?;
-        }
-        if let Some(npz) = self.npz {
-            npz.finish()?;
-        }
-        print(&format!("{}\n{}\n", self.out.display(), grid.display()))?;
-        if !frames.is_empty() {
-            print(&format!("{}\n", trajectory.display()))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
+    Ok(())
 }
 
 fn default_out(args: &Args) -> PathBuf {

@@ -5,13 +5,47 @@
 //!                              its label  -> guidance -> prediction -> sampler
 //! ```
 
+use crate::device::OpenDevice;
 use crate::exit::Failure;
 use crate::network::Network;
 use anyhow::Result;
 use diffusion::{
     Guidance, ImageLayout, ObjectiveKind, PhiloxNoise, Prediction, Process, SampleRequest,
-    SamplerPlan,
+    SamplerPlan, draw_start_noise,
 };
+use dis_model::DisConfig;
+
+/// Images that pass through the network together, where nothing is said.
+const CPU_BATCH: usize = 16;
+/// The same on a GPU, which is idle with fewer.
+const GPU_BATCH: usize = 128;
+
+/// Images that pass through the network together, where nothing is said.
+pub(crate) fn usual_batch(device: &OpenDevice) -> usize {
+    if device.is_cpu() { CPU_BATCH } else { GPU_BATCH }
+}
+
+/// Labels of images: some classes in turn, so that each has as many images as the others, up to one.
+#[derive(Clone, Debug)]
+pub(crate) struct Labels(Option<Vec<u32>>);
+
+impl Labels {
+    /// Every class of a network; no labels where it is unconditional.
+    pub(crate) fn all(config: &DisConfig) -> Self {
+        Self((config.num_classes > 0).then(|| (0..config.num_classes as u32).collect()))
+    }
+
+    /// Some classes of a conditional network.
+    pub(crate) fn of_classes(classes: Vec<u32>) -> Self {
+        Self(Some(classes))
+    }
+
+    /// Labels of images `first .. first + n`.
+    pub(crate) fn of(&self, first: u64, n: u64) -> Option<Vec<u32>> {
+        let classes = self.0.as_ref()?;
+        Some((first..first + n).map(|i| classes[(i % classes.len() as u64) as usize]).collect())
+    }
+}
 
 /// How images are made.
 #[derive(Clone, Debug)]
@@ -55,6 +89,14 @@ impl<'a> Generator<'a> {
     /// Evaluations per image, guided ones counted once.
     pub(crate) fn evaluations(&self) -> usize {
         self.evaluations
+    }
+
+    /// Start noise of images `first .. first + n`, from the seed of the plan.
+    pub(crate) fn start_noise(&self, first: u64, n: u64) -> Vec<f32> {
+        let len = self.network.config().image_len();
+        let mut x = vec![0.0; n as usize * len];
+        draw_start_noise(self.plan.seed, first, len, &mut x);
+        x
     }
 
     /// Images `[B, C, H, W]` from start noise `x`, image `i` being number `first_image + i` of the

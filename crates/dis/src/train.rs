@@ -1,21 +1,24 @@
 //! `dis train`: an experiment from its configuration to its last step.
 
 mod describe;
+mod evaluation;
 mod screen;
 
 use crate::autoencoder;
 use crate::device::{ComputeArgs, OpenDevice};
 use crate::exit::{Failure, code};
-use crate::info::plan::{self, Pass, Place};
+use crate::info::plan::{self, Pass};
 use crate::info::units;
 use crate::network::Network;
 use crate::pictures::Pictures;
+use crate::sampling::Plan;
 use crate::threads::Threads;
 use crate::weak;
 use anyhow::{Context, Result};
 use describe::describe;
 use dis_model::Recompute;
-use screen::Screen;
+use evaluation::Evaluator;
+use screen::{Screen, Tools};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use ssm_kernels::InstructionSet;
@@ -76,13 +79,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let device = args.compute.open()?;
     device.compute().check(&experiment)?;
     check_memory(&experiment, &device)?;
-    let weak = weak_model(&experiment, &device)?;
-    let pictures = preview_pictures(&experiment, &device)?;
+    let tools = tools(&experiment, &device)?;
     let environment = environment(&device);
     let run = RunDir::open(&dir, &experiment, &environment)?;
     let stop = install_signals().context("cannot watch for signals")?;
     describe(&experiment, &run, &environment, dataset.as_ref(), device.place());
-    let mut screen = Screen::new(&experiment, &run, &environment, &device, weak, pictures, stop)?;
+    let mut screen = Screen::new(&experiment, &run, &environment, &device, tools, stop);
     let (compute, max_steps) = (device.compute(), args.max_steps);
     let outcome = trainer::train(&experiment, &run, dataset, compute, max_steps, &mut screen);
     screen.end();
@@ -95,7 +97,24 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// The weaker network that guides previews, before anything is written.
+/// What draws and scores images of the run, before anything is written.
+fn tools(experiment: &Experiment, device: &OpenDevice) -> Result<Tools> {
+    let (d, sample) = (&experiment.diffusion, &experiment.sample);
+    let plan = Plan {
+        objective: d.kind(),
+        process: d.process()?,
+        sampler: sample.plan()?,
+        clip_x0: sample.clip_x0,
+        guidance: experiment.guidance,
+        seed: experiment.seed,
+    };
+    let weak = weak_model(experiment, device)?;
+    let pictures = pictures(experiment, device)?;
+    let evaluator = Evaluator::open(experiment, &plan, device)?;
+    Ok(Tools { plan, weak, pictures, evaluator })
+}
+
+/// The weaker network that guides.
 fn weak_model(experiment: &Experiment, device: &OpenDevice) -> Result<Option<Box<dyn Network>>> {
     let Some(path) = &experiment.sample.weak_model else { return Ok(None) };
     let (kind, process) = (experiment.diffusion.kind(), experiment.diffusion.process()?);
@@ -103,9 +122,9 @@ fn weak_model(experiment: &Experiment, device: &OpenDevice) -> Result<Option<Box
     Ok(Some(weak.context("sample.weak_model cannot be used")?))
 }
 
-/// How previews are shown, before anything is written.
-fn preview_pictures(experiment: &Experiment, device: &OpenDevice) -> Result<Pictures> {
-    if experiment.train.sample_every == 0 {
+/// What becomes of images that are drawn.
+fn pictures(experiment: &Experiment, device: &OpenDevice) -> Result<Pictures> {
+    if experiment.train.sample_every == 0 && !is_evaluated(experiment) {
         return Ok(Pictures::Pixels);
     }
     let open = || {
@@ -114,7 +133,14 @@ fn preview_pictures(experiment: &Experiment, device: &OpenDevice) -> Result<Pict
         }
         Pictures::of(experiment, device)
     };
-    open().context("previews cannot be decoded\nhelp: --set train.sample_every=0 does without them")
+    open().context(
+        "drawn images cannot be decoded\nhelp: --set train.sample_every=0 does without previews",
+    )
+}
+
+/// Whether images are drawn to be scored.
+fn is_evaluated(experiment: &Experiment) -> bool {
+    experiment.eval.as_ref().is_some_and(|eval| eval.every > 0)
 }
 
 /// The experiment of the arguments; `--fast` cuts it down after `--set`.
@@ -148,7 +174,16 @@ fn load(args: &Args) -> Result<Experiment> {
         format!("sample.steps={}", experiment.sample.steps.min(5)),
         format!("sample.count={}", experiment.sample.count.min(4)),
     ];
-    let sets: Vec<String> = args.sets.iter().cloned().chain(cuts).collect();
+    let scored = experiment.eval.iter().flat_map(|eval| {
+        let (every, count) = (eval.every.min(5), eval.count.min(16));
+        let steps = eval.steps.unwrap_or(experiment.sample.steps).min(5);
+        [
+            format!("eval.every={every}"),
+            format!("eval.count={count}"),
+            format!("eval.steps={steps}"),
+        ]
+    });
+    let sets: Vec<String> = args.sets.iter().cloned().chain(cuts).chain(scored).collect();
     Ok(read(&sets)?)
 }
 
@@ -160,18 +195,18 @@ fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Fail
     let recompute = experiment.train.recompute.unwrap_or_default();
     let image_with = |recompute| plan::activation_bytes(&c, Pass::Training(recompute), place);
     let image = image_with(recompute);
-    let previews = preview_bytes(experiment, place);
-    let state = plan::state_bytes(&c, place, experiment.train.averages()) + previews;
+    let drawing = drawing_bytes(experiment, device);
+    let state = plan::state_bytes(&c, place, experiment.train.averages()) + drawing;
     let needed = state + images as u64 * image;
     if needed <= available {
         return Ok(());
     }
     let message = format!(
-        "training needs about {}: {} for the parameters, {} for previews, {} for each of {images} \
+        "training needs about {}: {} for the parameters, {} for drawing images, {} for each of {images} \
          images; {} are free",
         units::bytes(needed),
-        units::bytes(state - previews),
-        units::bytes(previews),
+        units::bytes(state - drawing),
+        units::bytes(drawing),
         units::bytes(image),
         units::bytes(available)
     );
@@ -192,12 +227,19 @@ fn check_memory(experiment: &Experiment, device: &OpenDevice) -> Result<(), Fail
     }))
 }
 
-/// Memory of the network that draws previews.
-fn preview_bytes(experiment: &Experiment, place: Place) -> u64 {
-    if experiment.train.sample_every == 0 {
+/// Memory of the network that draws previews and what is scored.
+fn drawing_bytes(experiment: &Experiment, device: &OpenDevice) -> u64 {
+    let previewed = match experiment.train.sample_every {
+        0 => 0,
+        _ => experiment.sample.count.min(screen::BATCH),
+    };
+    let scored = experiment.eval.as_ref().filter(|_| is_evaluated(experiment));
+    let scored = scored.map_or(0, |section| evaluation::batch(section, device));
+    let images = previewed.max(scored);
+    if images == 0 {
         return 0;
     }
-    let (c, images) = (experiment.dis_config(), experiment.sample.count.min(screen::BATCH));
+    let (c, place) = (experiment.dis_config(), device.place());
     let image = plan::activation_bytes(&c, Pass::Inference, place);
     plan::loaded_bytes(&c, place) + images as u64 * image
 }

@@ -11,7 +11,7 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// Reads every tensor of the file (f32, f64, i64 or i32).
+    /// Reads every tensor of the file (f32, f64, i64, i32 or u8).
     ///
     /// # Panics
     /// When the file cannot be read.
@@ -79,6 +79,7 @@ fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
         Dtype::F64 => each(bytes, f64::from_le_bytes),
         Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
         Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
+        Dtype::U8 => each(bytes, |[b]| f64::from(b)),
         other => panic!("golden tensors of {other:?} are not read"),
     }
 }

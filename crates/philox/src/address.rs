@@ -39,7 +39,7 @@ pub enum Purpose {
     SampleLabel = 12,
     /// Generated data sets; position = index in the data set.
     SyntheticData = 13,
-    /// Which samples an evaluation uses.
+    /// Which samples an evaluation uses; position = number of the subset, sub = what it is for.
     EvaluationSubset = 14,
 }
 

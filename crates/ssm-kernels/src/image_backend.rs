@@ -1,7 +1,9 @@
 //! Operators of networks over images.
 
 use crate::backend::{Backend, Mut};
-use crate::{Cpu, KernelError, MatMut, Real, Reference, Scratch, conv2d, group_norm, softmax_rows};
+use crate::{
+    Cpu, KernelError, MatMut, Real, Reference, Scratch, conv2d, group_norm, pool2d, softmax_rows,
+};
 use std::fmt::Debug;
 
 /// A [`Backend`] that also has what convolutional networks over images need. Activations are
@@ -19,12 +21,19 @@ pub trait ImageBackend: Backend {
         weight: &[f32],
     ) -> Result<Self::Conv2dWeights, KernelError>;
 
-    /// Value pass of [`conv2d`]; `out` is `[B, H', W', O]`.
+    /// Value pass of [`conv2d`]; `out` is `[B H' W', O]`.
     fn conv2d(
         &self,
         args: &conv2d::Args<'_, Self::Conv2dWeights, Self::Act, Self::Wide, Self::Memory>,
-        out: Mut<'_, Self, Self::Act>,
+        out: MatMut<'_, Self::Act, Self::Memory>,
         scratch: &mut Self::Scratch,
+    ) -> Result<(), KernelError>;
+
+    /// Value pass of [`pool2d`]; `out` is `[B H' W', C]`.
+    fn pool2d(
+        &self,
+        args: &pool2d::Args<'_, Self::Act, Self::Memory>,
+        out: MatMut<'_, Self::Act, Self::Memory>,
     ) -> Result<(), KernelError>;
 
     /// Value pass of [`group_norm`]; `out` is as the input.
@@ -58,10 +67,14 @@ impl<T: Real> ImageBackend for Reference<T> {
     fn conv2d(
         &self,
         args: &conv2d::Args<'_, Self::Conv2dWeights, T>,
-        out: &mut [T],
+        out: MatMut<'_, T>,
         _scratch: &mut Scratch<T>,
     ) -> Result<(), KernelError> {
         conv2d::reference::forward(args, out)
+    }
+
+    fn pool2d(&self, args: &pool2d::Args<'_, T>, out: MatMut<'_, T>) -> Result<(), KernelError> {
+        pool2d::reference::forward(args, out)
     }
 
     fn group_norm(
@@ -92,10 +105,18 @@ impl ImageBackend for Cpu {
     fn conv2d(
         &self,
         args: &conv2d::Args<'_, Self::Conv2dWeights, f32>,
-        out: &mut [f32],
+        out: MatMut<'_, f32>,
         _scratch: &mut Scratch<f32>,
     ) -> Result<(), KernelError> {
         conv2d::cpu::forward(args, out)
+    }
+
+    fn pool2d(
+        &self,
+        args: &pool2d::Args<'_, f32>,
+        out: MatMut<'_, f32>,
+    ) -> Result<(), KernelError> {
+        pool2d::cpu::forward(args, out)
     }
 
     fn group_norm(

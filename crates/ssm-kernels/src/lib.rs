@@ -40,6 +40,7 @@ pub mod layer_norm_modulate;
 mod matrix;
 mod memory;
 pub mod patchify;
+pub mod pool2d;
 mod real;
 mod scratch;
 pub mod segment_rms_norm;

@@ -73,6 +73,21 @@ impl<'a, T: Element> Mat<'a, T> {
         debug_assert_eq!(self.col_stride, 1, "rows of a transposed view are not contiguous");
         &self.data[r * self.row_stride..][..self.cols]
     }
+
+    /// Some rows and columns of a view with contiguous rows.
+    ///
+    /// # Panics
+    /// When the view has not that many.
+    pub(crate) fn block(&self, rows: Range<usize>, columns: Range<usize>) -> Mat<'_, T> {
+        let len = span(rows.len(), columns.len(), self.row_stride, 1);
+        let data = if len == 0 {
+            &[]
+        } else {
+            &self.data[rows.start * self.row_stride + columns.start..][..len]
+        };
+        let (row_stride, col_stride) = (self.row_stride, self.col_stride);
+        Mat { data, rows: rows.len(), cols: columns.len(), row_stride, col_stride }
+    }
 }
 
 impl<'a, T: Element, M: Memory> Mat<'a, T, M> {
@@ -206,6 +221,19 @@ pub(crate) fn check_mat(
     }
     let words = |(rows, cols): (usize, usize)| format!("{rows}x{cols}");
     Err(KernelError::Matrix { op, operand, expected: words(expected), got: words(got) })
+}
+
+/// Checks that neighbours in a row are neighbours in memory.
+pub(crate) fn check_contiguous_rows<T: Element, M: Memory>(
+    op: &'static str,
+    operand: &'static str,
+    mat: &Mat<'_, T, M>,
+) -> Result<(), KernelError> {
+    if mat.col_stride == 1 || mat.cols <= 1 {
+        return Ok(());
+    }
+    let got = format!("{}x{} with columns {} apart", mat.rows, mat.cols, mat.col_stride);
+    Err(KernelError::Matrix { op, operand, expected: "contiguous in its rows".into(), got })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Convolutions of images: the definition by hand and by its laws, the CPU against it.
 
+mod wide;
+
 use parity::{assert_close, to_f32, uniform};
 use proptest::prelude::*;
 use ssm_kernels::conv2d::cases::CASES;
-use ssm_kernels::conv2d::{Args, Kernel, Padding, Shape, cpu, reference};
-use ssm_kernels::{Cpu, ImageBackend, InstructionSet, KernelError, Reference, Scratch};
+use ssm_kernels::conv2d::{Activation, Args, Kernel, Padding, Shape, cpu, reference};
+use ssm_kernels::{Cpu, ImageBackend, InstructionSet, Mat, MatMut, Reference, Scratch};
+use wide::Wide;
 
 /// f32 against f64, relative to the largest value: the roundings of sums over the kernel.
 const F32: f64 = 2e-6;
@@ -24,13 +27,17 @@ struct Problem {
     weight: Vec<f64>,
     bias: Vec<f64>,
     add: Option<Vec<f64>>,
+    activation: Activation,
+    /// Elements beside the pixels of input and output, on either side.
+    margin: usize,
 }
 
 impl Problem {
     fn new(kernel: Kernel, shape: Shape) -> Self {
         let x = uniform(1, shape.batch * shape.height * shape.width * kernel.inputs);
         let (weight, bias) = (uniform(2, kernel.weight_len()), uniform(3, kernel.outputs));
-        Self { kernel, shape, x, weight, bias, add: None }
+        let activation = Activation::None;
+        Self { kernel, shape, x, weight, bias, add: None, activation, margin: 0 }
     }
 
     fn out_len(&self) -> usize {
@@ -46,32 +53,36 @@ impl Problem {
 
     fn reference(&self) -> Vec<f64> {
         let weights = reference::Weights::new(&self.kernel, &self.weight).expect("whole weights");
-        let mut out = vec![f64::NAN; self.out_len()];
+        let x = Wide::of(&self.x, self.kernel.inputs, self.margin);
+        let mut out = Wide::empty(self.out_len(), self.kernel.outputs, self.margin);
         let args = Args::<_, f64> {
             shape: self.shape,
-            x: &self.x,
+            x: x.mat(),
             weights: &weights,
             bias: &self.bias,
             add: self.add.as_deref(),
+            activation: self.activation,
         };
-        reference::forward(&args, &mut out).expect("fitting operands");
-        out
+        reference::forward(&args, out.mat_mut()).expect("fitting operands");
+        out.get()
     }
 
     fn cpu(&self, set: InstructionSet) -> Vec<f32> {
         let weight = to_f32(&self.weight);
         let weights = cpu::Weights::new_on(set, &self.kernel, &weight).expect("whole weights");
-        let mut out = vec![f32::NAN; self.out_len()];
+        let x = Wide::of(&to_f32(&self.x), self.kernel.inputs, self.margin);
+        let mut out = Wide::empty(self.out_len(), self.kernel.outputs, self.margin);
         let add = self.add.as_deref().map(to_f32);
         let args = Args::<_, f32> {
             shape: self.shape,
-            x: &to_f32(&self.x),
+            x: x.mat(),
             weights: &weights,
             bias: &to_f32(&self.bias),
             add: add.as_deref(),
+            activation: self.activation,
         };
-        cpu::forward(&args, &mut out).expect("fitting operands");
-        out
+        cpu::forward(&args, out.mat_mut()).expect("fitting operands");
+        out.get()
     }
 }
 
@@ -92,7 +103,8 @@ fn the_definition_on_numbers_done_by_hand() {
     let solve = |kernel: Kernel, weight: &[f64], want: &[f64]| {
         let (weight, bias) = (weight.to_vec(), vec![10.0; kernel.outputs]);
         let shape = shape(1, 2, 3);
-        let problem = Problem { kernel, shape, x: image.clone(), weight, bias, add: None };
+        let x = image.clone();
+        let problem = Problem { x, weight, bias, ..Problem::new(kernel, shape) };
         assert_eq!(problem.reference(), want, "{kernel:?}");
     };
     // A correlation: the kernel is not mirrored.
@@ -113,25 +125,30 @@ fn the_definition_on_numbers_done_by_hand() {
     solve(doubling, &[1.0], &[11.0, 12.0, 14.0, 15.0]);
     // Two channels in and out.
     let channels = Kernel { inputs: 2, outputs: 2, ..plain(1, 1, NONE) };
-    let problem = Problem {
-        kernel: channels,
-        shape: shape(1, 1, 2),
+    let mut problem = Problem {
         x: vec![1.0, 2.0, 3.0, 4.0],
         weight: vec![1.0, 10.0, 100.0, 1000.0],
         bias: vec![0.25, 0.5],
-        add: Some(vec![0.0, 0.0, 10_000.0, 20_000.0]),
+        add: Some(vec![0.0, -3000.0, -43.0, 20_000.0]),
+        ..Problem::new(channels, shape(1, 1, 2))
     };
-    assert_eq!(problem.reference(), [21.25, 2100.5, 10_043.25, 24_300.5]);
+    assert_eq!(problem.reference(), [21.25, -899.5, 0.25, 24_300.5]);
+    problem.activation = Activation::Relu;
+    assert_eq!(problem.reference(), [21.25, 0.0, 0.25, 24_300.5]);
 }
 
 #[test]
 fn cpu_agrees_with_the_definition_in_f64() {
     for (kernel, shape) in CASES {
         let plain = Problem::new(kernel, shape);
-        for problem in [plain.clone(), plain.with_add()] {
+        let mut rectified = Problem { margin: 5, ..plain.clone().with_add() };
+        rectified.activation = Activation::Relu;
+        for problem in [plain.clone(), plain.with_add(), rectified] {
             let want = problem.reference();
             for set in InstructionSet::available() {
-                let what = format!("{kernel:?} {shape:?} add {} {set:?}", problem.add.is_some());
+                let Problem { add, activation, .. } = &problem;
+                let what =
+                    format!("{kernel:?} {shape:?} add {} {activation:?} {set:?}", add.is_some());
                 assert_close(&what, &problem.cpu(set), &want, F32);
             }
         }
@@ -156,15 +173,18 @@ fn both_backends_take_official_weights() {
     let add = problem.add.as_deref().map(to_f32);
     let mut got = vec![f32::NAN; problem.out_len()];
     let weights = Cpu.conv2d_weights(&kernel, &weight).unwrap();
-    let args = Args::<_, f32> { shape, x: &x, weights: &weights, bias: &bias, add: add.as_deref() };
-    Cpu.conv2d(&args, &mut got, &mut Scratch::new()).unwrap();
+    let (pixels, activation) = (2 * 5 * 4, Activation::None);
+    let (x, add) = (Mat::new(&x, pixels, 4), add.as_deref());
+    let args = Args::<_, f32> { shape, x, weights: &weights, bias: &bias, add, activation };
+    Cpu.conv2d(&args, MatMut::new(&mut got, pixels, 6), &mut Scratch::new()).unwrap();
     assert_close("cpu", &got, &want, F32);
     let definition = Reference::<f64>::default();
     let mut got = vec![f64::NAN; problem.out_len()];
     let weights = definition.conv2d_weights(&kernel, &weight).unwrap();
-    let (x, bias, add) = (&problem.x, &problem.bias, problem.add.as_deref());
-    let args = Args::<_, f64> { shape, x, weights: &weights, bias, add };
-    definition.conv2d(&args, &mut got, &mut Scratch::new()).unwrap();
+    let (bias, add) = (&problem.bias, problem.add.as_deref());
+    let x = Mat::new(&problem.x, pixels, 4);
+    let args = Args::<_, f64> { shape, x, weights: &weights, bias, add, activation };
+    definition.conv2d(&args, MatMut::new(&mut got, pixels, 6), &mut Scratch::new()).unwrap();
     assert_eq!(got, want);
 }
 
@@ -322,48 +342,4 @@ fn no_images_are_no_work() {
     let problem = Problem::new(Kernel::same(32, 32, 3), shape(0, 5, 5));
     assert!(problem.reference().is_empty());
     assert!(problem.cpu(InstructionSet::current()).is_empty());
-}
-
-#[test]
-fn wrong_operands_are_named() {
-    let kernel = Kernel::same(3, 4, 3);
-    let refused = |shape: Shape, lens: [usize; 4], words: &str| {
-        let [x, bias, add, mut out] = lens.map(|len| vec![0.0f32; len]);
-        let weights = cpu::Weights::new(&kernel, &[0.0; 108]).unwrap();
-        let args = Args::<_, f32> { shape, x: &x, weights: &weights, bias: &bias, add: Some(&add) };
-        let of_cpu = cpu::forward(&args, &mut out);
-        let weights = reference::Weights::new(&kernel, &[0.0; 108]).unwrap();
-        let args = Args::<_, f32> { shape, x: &x, weights: &weights, bias: &bias, add: Some(&add) };
-        for result in [of_cpu, reference::forward(&args, &mut out)] {
-            let error = result.unwrap_err().to_string();
-            assert!(error.starts_with("conv2d: ") && error.contains(words), "{error}");
-        }
-    };
-    refused(shape(1, 2, 2), [11, 4, 16, 16], ": x has 11 elements, expected 12");
-    refused(shape(1, 2, 2), [12, 3, 16, 16], "bias has 3 elements, expected 4");
-    refused(shape(1, 2, 2), [12, 4, 15, 16], "add has 15 elements, expected 16");
-    refused(shape(1, 2, 2), [12, 4, 16, 17], "out has 17 elements, expected 16");
-    refused(shape(1, 0, 2), [0, 4, 0, 0], "smaller side of the image is 0");
-}
-
-#[test]
-fn wrong_weights_are_named() {
-    let kernel = Kernel::same(3, 4, 3);
-    let refused = |kernel: Kernel, len: usize, words: &str| {
-        let weight = vec![0.0f32; len];
-        let both: [Result<(), KernelError>; 2] = [
-            cpu::Weights::new(&kernel, &weight).map(drop),
-            reference::Weights::new(&kernel, &weight).map(drop),
-        ];
-        for result in both {
-            let error = result.unwrap_err().to_string();
-            assert!(error.starts_with("conv2d: ") && error.contains(words), "{error}");
-        }
-    };
-    refused(kernel, 107, "weight has 107 elements, expected 108");
-    refused(Kernel { inputs: 0, ..kernel }, 0, "input channels is 0, supported: 1 or more");
-    refused(Kernel { outputs: 0, ..kernel }, 0, "output channels is 0");
-    refused(Kernel { height: 0, ..kernel }, 0, "rows of the kernel is 0");
-    refused(Kernel { width: 0, ..kernel }, 0, "columns of the kernel is 0");
-    refused(Kernel { stride: 0, ..kernel }, 108, "stride is 0");
 }

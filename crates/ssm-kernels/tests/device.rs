@@ -24,6 +24,8 @@ mod framed;
 mod gemm;
 #[path = "device/group_norm.rs"]
 mod group_norm;
+#[path = "device/image_network.rs"]
+mod image_network;
 #[path = "device/layer_norm_modulate.rs"]
 mod layer_norm_modulate;
 #[path = "device/patchify.rs"]
@@ -31,6 +33,8 @@ mod patchify;
 #[cfg(feature = "emulated")]
 #[path = "device/planted.rs"]
 mod planted;
+#[path = "device/pool2d.rs"]
+mod pool2d;
 #[path = "device/segment_rms_norm.rs"]
 mod segment_rms_norm;
 #[path = "device/selective_scan.rs"]

@@ -1,7 +1,9 @@
 //! What the binary supplies to the loop: everything a person sees.
 
 use crate::checkpoint::Rejected;
-use crate::metrics::{MetricsLine, Trimmed};
+use crate::evaluations::{Evaluated, Evaluation};
+use crate::json_lines::Trimmed;
+use crate::metrics::MetricsLine;
 use crate::step::StepReport;
 use std::path::PathBuf;
 
@@ -24,6 +26,19 @@ pub trait Hooks {
         step: u64,
         ema: &[f32],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    /// Evaluates images drawn from the averaged weights of `step`; asked for only where the experiment
+    /// has `[eval]`. A failure is reported and the run goes on. Where a stop is requested meanwhile, it
+    /// should give up: a step without an evaluation is evaluated when the run goes on from it.
+    ///
+    /// # Errors
+    /// Whatever kept the images from being evaluated.
+    fn evaluate(
+        &mut self,
+        step: u64,
+        ema: &[f32],
+    ) -> Result<Evaluation, Box<dyn std::error::Error + Send + Sync>>;
+    /// After an evaluation was written.
+    fn evaluated(&mut self, evaluated: &Evaluated);
     /// Whether to save and stop after this step.
     fn stop_requested(&self) -> bool;
 }
@@ -39,7 +54,7 @@ pub struct Start {
     pub checkpoint: Option<PathBuf>,
     /// Newer checkpoints that could not be believed, and where they were put.
     pub rejected: Vec<(Rejected, PathBuf)>,
-    /// What became of metrics beyond the checkpoint.
+    /// What became of metrics and evaluations beyond the checkpoint.
     pub trimmed: Trimmed,
     /// Parameters of the network.
     pub parameters: usize,

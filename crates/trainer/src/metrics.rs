@@ -6,32 +6,15 @@
 //!
 //! The fields before `attempt` depend on the experiment alone and are the same, to the last digit,
 //! however often the run was interrupted; `attempt` and what follows depend on the machine and the
-//! moment. [`deterministic_part`] cuts there, and so does `sed 's/,"attempt".*//'`.
+//! moment. [`deterministic_part`](crate::deterministic_part) cuts there, and so does `sed 's/,"attempt".*//'`.
 //!
 //! On resuming, lines of steps after the checkpoint are removed: those steps are made again.
 
-use crate::storage::{Disk, replace_file};
+use crate::json_lines::{self, MetricsError, Trimmed};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Why metrics could not be written or read.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
-pub struct MetricsError {
-    /// The file.
-    pub path: PathBuf,
-    /// The system's error.
-    pub source: io::Error,
-}
-
-impl MetricsError {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self { path, source }
-    }
-}
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,11 +45,6 @@ pub struct MetricsLine {
     /// device is at work meanwhile.
     #[serde(default)]
     pub data_wait_seconds: f64,
-}
-
-/// What of a line depends on the experiment alone.
-pub fn deterministic_part(line: &str) -> &str {
-    line.split_once(",\"attempt\":").map_or(line, |(part, _)| part)
 }
 
 /// What one step measured.
@@ -157,17 +135,6 @@ mod exact {
     }
 }
 
-/// What resuming did to the lines of earlier attempts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// Lines that stay.
-    pub kept: usize,
-    /// Lines of steps that will be made again.
-    pub superseded: usize,
-    /// Lines that were torn by a crash.
-    pub damaged: usize,
-}
-
 /// The file of a run that is under way.
 #[derive(Debug)]
 pub struct MetricsFile {
@@ -182,23 +149,7 @@ impl MetricsFile {
     /// # Errors
     /// When it cannot be read or written.
     pub fn resume(path: &Path, step: u64) -> Result<(Self, Trimmed), MetricsError> {
-        let old = read_or_empty(path)?;
-        let mut trimmed = Trimmed::default();
-        let mut new = Vec::with_capacity(old.len());
-        for line in lines(&old) {
-            match serde_json::from_slice::<StepOnly>(line) {
-                Ok(found) if found.step <= step => {
-                    trimmed.kept += 1;
-                    new.extend_from_slice(line);
-                    new.push(b'\n');
-                }
-                Ok(_) => trimmed.superseded += 1,
-                Err(_) => trimmed.damaged += 1,
-            }
-        }
-        if new != old {
-            replace_file(&Disk, path, &new).map_err(MetricsError::at(path))?;
-        }
+        let trimmed = json_lines::trim(path, step)?;
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.map_err(MetricsError::at(path))?;
         Ok((Self { path: path.into(), file }, trimmed))
@@ -209,10 +160,7 @@ impl MetricsFile {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
-        // One write, so that a reader or a crash rarely sees half a line.
-        let mut text = serde_json::to_vec(line)
-            .map_err(|error| MetricsError { path: self.path.clone(), source: error.into() })?;
-        text.push(b'\n');
+        let text = json_lines::to_line(&self.path, line)?;
         self.file.write_all(&text).map_err(MetricsError::at(&self.path))
     }
 
@@ -231,29 +179,14 @@ impl MetricsFile {
 /// # Errors
 /// When it cannot be read.
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricsLine>, MetricsError> {
-    let bytes = read_or_empty(path)?;
-    Ok(lines(&bytes).filter_map(|line| serde_json::from_slice(line).ok()).collect())
-}
-
-fn read_or_empty(path: &Path) -> Result<Vec<u8>, MetricsError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        result => result.map_err(MetricsError::at(path)),
-    }
-}
-
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
-}
-
-#[derive(Deserialize)]
-struct StepOnly {
-    step: u64,
+    json_lines::read(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json_lines::deterministic_part;
+    use std::fs;
 
     fn line(step: u64, attempt: u64) -> MetricsLine {
         MetricsLine {

@@ -4,7 +4,7 @@
 //! runs/NAME/  config.toml        the experiment, resolved
 //!             environment.json   program and machine of the last start
 //!             run.lock           who writes here, or did last
-//!             metrics.jsonl  events.out.tfevents.*
+//!             metrics.jsonl  evaluations.jsonl  events.out.tfevents.*
 //!             samples/step-000005000.png
 //!             checkpoints/step-000005000/
 //!             ema-snapshots/step-000001000/
@@ -203,6 +203,11 @@ impl RunDir {
     /// The metrics file.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
+    }
+
+    /// The file of evaluations; made with the first.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join("evaluations.jsonl")
     }
 }
 

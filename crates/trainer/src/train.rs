@@ -5,15 +5,16 @@
 //! whole checkpoint holds, so a run that was killed makes the same bits as one that was not.
 
 mod clock;
+mod evaluate;
 mod save;
 
 use crate::checkpoint::{self, CheckpointError, Loaded, TrainState};
 use crate::engine::{Engine, engine};
+use crate::evaluations::Evaluations;
 use crate::feedback::Feedback;
 use crate::hooks::{Hooks, Start};
-use crate::metrics::{
-    IntervalSums, LossParts, MetricsError, MetricsFile, MetricsLine, StepMetrics, Trimmed,
-};
+use crate::json_lines::{MetricsError, Trimmed};
+use crate::metrics::{IntervalSums, LossParts, MetricsFile, MetricsLine, StepMetrics};
 use crate::step::{RunState, StepConfig, StepError, StepReport};
 use crate::{Compute, EmaSet, Experiment, LrSchedule, RunDir};
 use clock::{Clock, Starvation};
@@ -107,14 +108,17 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     check_dataset(experiment, dataset.as_ref())?;
     let mut run = Run::open(experiment, run_dir, compute, max_steps, hooks)?;
+    let stop = run.evaluate_owed(hooks)?;
+    if stop && run.engine.steps() < run.end {
+        return Ok(Outcome::Interrupted);
+    }
     let mut loader = run.loader(dataset)?;
     while run.engine.steps() < run.end {
         let batch = loader.next_batch()?;
         let step = run.engine.steps() + 1;
         run.engine.step(&batch, run.lr.at(step), &run.ema.decays(step))?;
         loader.recycle(batch);
-        let stop = hooks.stop_requested();
-        run.after_step(step, stop, loader.waited(), hooks)?;
+        let stop = run.after_step(step, loader.waited(), hooks)?;
         if stop && step < run.end {
             return Ok(Outcome::Interrupted);
         }
@@ -136,6 +140,7 @@ struct Run<'a> {
     attempt: u64,
     interval: IntervalSums,
     metrics: MetricsFile,
+    evaluations: Evaluations,
     failed_saves: u32,
     clock: Clock,
     starvation: Starvation,
@@ -196,7 +201,9 @@ impl<'a> Run<'a> {
                 (state, IntervalSums::default())
             }
         };
-        let (metrics, trimmed) = MetricsFile::resume(&run_dir.metrics(), state.step)?;
+        let (metrics, mut trimmed) = MetricsFile::resume(&run_dir.metrics(), state.step)?;
+        let (evaluations, of_them) = Evaluations::resume(&run_dir.evaluations(), state.step)?;
+        trimmed += of_them;
         (start.step, start.trimmed) = (state.step, trimmed);
         hooks.started(&start);
         let samples_seen = state.samples_seen;
@@ -212,6 +219,7 @@ impl<'a> Run<'a> {
             attempt: run_dir.attempt(),
             interval,
             metrics,
+            evaluations,
             failed_saves: 0,
             clock: Clock::start(),
             starvation: Starvation::default(),
@@ -232,23 +240,24 @@ impl<'a> Run<'a> {
         Ok(Loader::new(dataset, config)?)
     }
 
-    /// Whatever is due after a step was asked for.
+    /// Whatever is due after a step was asked for. Returns whether the run is to stop there.
     fn after_step(
         &mut self,
         step: u64,
-        stop: bool,
         waited: Duration,
         hooks: &mut dyn Hooks,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
+        let mut stop = hooks.stop_requested();
         let train = &self.experiment.train;
         let last = step == self.end;
         let every = |steps: u64| step.is_multiple_of(steps) || step == train.steps;
         let log = every(train.log_every);
         let preview = train.sample_every > 0 && every(train.sample_every);
         let snapshot = train.ema_snapshot_every.is_some_and(every);
+        let evaluate = self.is_evaluated(step);
         let save = step.is_multiple_of(train.checkpoint_every) || last || stop;
         self.clock.stepped(waited);
-        if self.engine.reports_at_once() || log || preview || snapshot || save {
+        if self.engine.reports_at_once() || log || preview || snapshot || evaluate || save {
             self.take_reports(hooks)?;
         }
         let mut clock = std::mem::replace(&mut self.clock, Clock::start());
@@ -263,10 +272,19 @@ impl<'a> Run<'a> {
             if snapshot {
                 self.save_snapshot(hooks)?;
             }
-            if save {
-                return self.save(last || stop, hooks);
+            let saved = save && self.save(last || stop, hooks)?;
+            // After the checkpoint, because it may take hours. What is not done, a resumed run makes up
+            // for.
+            if evaluate && stop {
+                hooks.notice(&format!("step {step} is not evaluated; the same command does so"));
+            } else if evaluate {
+                self.evaluate(step, hooks)?;
+                stop = hooks.stop_requested();
+                if stop && !saved {
+                    self.save(true, hooks)?;
+                }
             }
-            Ok(())
+            Ok(stop)
         });
         self.clock = clock;
         result

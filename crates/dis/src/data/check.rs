@@ -1,6 +1,6 @@
 //! `dis data check`: every image of a data set decoded, and what was found.
 
-mod kind;
+pub(super) mod kind;
 mod picture;
 mod report;
 mod survey;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         return Err(Failure::usage("--grid FILE must end in .png").into());
     }
     for file in [grid, args.broken.as_deref()].into_iter().flatten() {
-        check_parent(file)?;
+        exit::check_parent(file)?;
     }
     args.threads.start()?;
     let kind = match args.kind {
@@ -91,15 +91,6 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let default = PathBuf::from(format!("check-{}.png", dataset.name()));
     draw(dataset.as_ref(), &labels, grid.unwrap_or(&default))?;
     verdict(&path, &survey, args.skip_broken)
-}
-
-/// Refuses a file in a folder that is not there, before hours of decoding.
-fn check_parent(file: &Path) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.map(std::fs::metadata) {
-        None | Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(Failure::writing(file, error)),
-    }
 }
 
 /// The picture, where there is something to show.

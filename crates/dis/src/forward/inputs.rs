@@ -1,8 +1,8 @@
 //! Inputs of a pass, read from a file and checked against the network.
 
 use crate::exit::{Failure, code};
-use candle_core::{DType, Device, safetensors::Load};
 use dis_model::DisConfig;
+use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::path::Path;
 
@@ -31,15 +31,23 @@ enum Kind {
 }
 
 impl Kind {
-    fn allows(self, dtype: Dtype) -> bool {
-        use Dtype::{BF16, F16, F32, F64, I32, I64, U8, U32};
-        let float = matches!(dtype, F64 | F32 | F16 | BF16);
-        let integer = matches!(dtype, I64 | I32 | U32 | U8);
-        match self {
-            Self::Floats => float,
-            Self::Integers => integer,
-            Self::Numbers => float || integer,
+    /// Little-endian elements as f64, or nothing if they are of another type.
+    fn values(self, dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
+        fn each<const N: usize>(bytes: &[u8], widen: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+            bytes.as_chunks().0.iter().map(|&element| widen(element)).collect()
         }
+        let (floats, integers) = (self != Self::Integers, self != Self::Floats);
+        Some(match dtype {
+            Dtype::F64 if floats => each(bytes, f64::from_le_bytes),
+            Dtype::F32 if floats => each(bytes, |x| f32::from_le_bytes(x).into()),
+            Dtype::F16 if floats => each(bytes, |x| f16::from_le_bytes(x).into()),
+            Dtype::BF16 if floats => each(bytes, |x| bf16::from_le_bytes(x).into()),
+            Dtype::I64 if integers => each(bytes, |x| i64::from_le_bytes(x) as f64),
+            Dtype::I32 if integers => each(bytes, |x| i32::from_le_bytes(x).into()),
+            Dtype::U32 if integers => each(bytes, |x| u32::from_le_bytes(x).into()),
+            Dtype::U8 if integers => each(bytes, |[x]| x.into()),
+            _ => return None,
+        })
     }
 
     fn expected(self) -> &'static str {
@@ -154,15 +162,10 @@ impl<'a> InputFile<'a> {
             let reason = format!("{name} has shape {got:?}, expected {shape:?}");
             return Err(self.refuse(code::DATA, reason));
         }
-        if !kind.allows(view.dtype()) {
+        let values = kind.values(view.dtype(), view.data()).ok_or_else(|| {
             let (got, expected) = (view.dtype(), kind.expected());
-            let reason = format!("{name} has type {got}, expected {expected}");
-            return Err(self.refuse(code::DATA, reason));
-        }
-        let values = view
-            .load(&Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>())
-            .map_err(|error| self.refuse(code::DATA, format!("{name}: {error}")))?;
+            self.refuse(code::DATA, format!("{name} has type {got}, expected {expected}"))
+        })?;
         match values.iter().position(|value| !value.is_finite()) {
             Some(at) => {
                 let reason =

@@ -1,12 +1,12 @@
 //! What a person sees of a training run: a bar, log lines, and preview grids.
 
+use super::evaluation::{Drawing, Evaluator, in_words};
 use crate::device::OpenDevice;
 use crate::network::Network;
 use crate::pictures::Pictures;
 use crate::sampling::{Generator, Plan};
 use crate::{images, progress};
-use anyhow::Result;
-use diffusion::draw_start_noise;
+use anyhow::{Result, bail};
 use dis_model::DisConfig;
 use indicatif::ProgressBar;
 use std::io::IsTerminal;
@@ -14,12 +14,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use trainer::{
-    Environment, EventError, EventFile, EventImage, Experiment, Hooks, MetricsLine, RunDir, Start,
-    StepReport,
+    Environment, Evaluated, Evaluation, EventError, EventFile, EventImage, Experiment, Hooks,
+    MetricsLine, RunDir, Start, StepReport,
 };
 
 /// Images of a preview that pass through the network together.
 pub(super) const BATCH: usize = 32;
+
+/// What previews and evaluations need, opened before anything is written.
+pub(super) struct Tools {
+    /// How previews are drawn.
+    pub(super) plan: Plan,
+    /// The weaker network of autoguidance.
+    pub(super) weak: Option<Box<dyn Network>>,
+    /// What becomes of drawn images.
+    pub(super) pictures: Pictures,
+    /// What scores them.
+    pub(super) evaluator: Option<Evaluator>,
+}
 
 /// The hooks of `dis train`.
 pub(super) struct Screen {
@@ -31,16 +43,12 @@ pub(super) struct Screen {
     /// TensorBoard's file; opened when the first step is known, given up when it cannot be written.
     events: Option<EventFile>,
     samples: PathBuf,
-    plan: Plan,
+    tools: Tools,
     count: usize,
     device: OpenDevice,
     config: DisConfig,
-    /// What becomes of drawn images.
-    pictures: Pictures,
-    /// Made for the first preview, and kept for the others.
+    /// Made for the first preview or evaluation, and kept for the others.
     network: Option<Box<dyn Network>>,
-    /// The weaker network of autoguidance.
-    weak: Option<Box<dyn Network>>,
     stop: Arc<AtomicBool>,
     told_to_stop: AtomicBool,
 }
@@ -51,21 +59,10 @@ impl Screen {
         run: &RunDir,
         environment: &Environment,
         device: &OpenDevice,
-        weak: Option<Box<dyn Network>>,
-        pictures: Pictures,
+        tools: Tools,
         stop: Arc<AtomicBool>,
-    ) -> Result<Self> {
-        let (d, sample) = (&experiment.diffusion, &experiment.sample);
-        let plan = Plan {
-            objective: d.kind(),
-            process: d.process()?,
-            sampler: sample.plan()?,
-            clip_x0: sample.clip_x0,
-            guidance: experiment.guidance,
-            seed: experiment.seed,
-        };
-        Ok(Self {
-            pictures,
+    ) -> Self {
+        Self {
             bar: None,
             is_terminal: std::io::stderr().is_terminal(),
             loss: None,
@@ -73,15 +70,14 @@ impl Screen {
             host: environment.host.clone(),
             events: None,
             samples: run.samples(),
-            plan,
-            count: sample.count,
+            tools,
+            count: experiment.sample.count,
             device: device.clone(),
             config: experiment.dis_config(),
             network: None,
-            weak,
             stop,
             told_to_stop: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Takes the bar off the screen.
@@ -120,11 +116,26 @@ impl Screen {
     }
 
     fn draw(&mut self, step: u64, ema: &[f32]) -> Result<()> {
-        let (mut network, mut weak) = (self.network(ema)?, self.weak.take());
+        let (mut network, mut weak) = (self.network(ema)?, self.tools.weak.take());
         let drawn = self.images(network.as_mut(), weak.as_deref_mut());
-        (self.network, self.weak) = (Some(network), weak);
-        let bytes = self.pictures.bytes(&drawn?, &self.config)?;
+        (self.network, self.tools.weak) = (Some(network), weak);
+        let bytes = self.tools.pictures.bytes(&drawn?, &self.config)?;
         self.show(step, &bytes)
+    }
+
+    fn score(&mut self, ema: &[f32]) -> Result<Evaluation> {
+        let mut network = self.network(ema)?;
+        let Tools { weak, pictures, evaluator, .. } = &mut self.tools;
+        let Some(evaluator) = evaluator else { bail!("nothing says what to compare images with") };
+        let (bar, weak) = (self.bar.as_ref(), weak.as_deref_mut());
+        let drawing = Drawing { network: network.as_mut(), weak, pictures, stop: &self.stop, bar };
+        let report = evaluator.run(drawing);
+        self.network = Some(network);
+        let (evaluation, warnings) = evaluator.take_in(report?);
+        for warning in warnings {
+            self.notice(&warning);
+        }
+        Ok(evaluation)
     }
 
     /// The images of a preview, one after the other.
@@ -135,7 +146,7 @@ impl Screen {
     ) -> Result<Vec<f32>> {
         let c = &self.config;
         let (count, classes) = (self.count, c.num_classes);
-        let mut generator = Generator::new(network, weak, &self.plan)?;
+        let mut generator = Generator::new(network, weak, &self.tools.plan)?;
         let mut images = Vec::new();
         for first in (0..count).step_by(BATCH) {
             let n = BATCH.min(count - first);
@@ -143,8 +154,7 @@ impl Screen {
                 // Equal classes stand side by side.
                 (first..first + n).map(|i| (i * classes / count) as u32).collect()
             });
-            let mut x = vec![0.0; n * c.image_len()];
-            draw_start_noise(self.plan.seed, first as u64, c.image_len(), &mut x);
+            let x = generator.start_noise(first as u64, n as u64);
             let drawn = generator.generate(x, first as u64, labels.as_deref(), &mut |_, _| ())?;
             images.extend(drawn);
         }
@@ -154,7 +164,7 @@ impl Screen {
     /// Writes the grid of a preview.
     fn show(&mut self, step: u64, bytes: &[u8]) -> Result<()> {
         let (count, classes) = (self.count, self.config.num_classes);
-        let size = self.pictures.side(&self.config);
+        let size = self.tools.pictures.side(&self.config);
         let columns = match classes {
             n if n > 0 && count.is_multiple_of(n) && count / n > 1 => count / n,
             _ => images::columns_for(count),
@@ -239,6 +249,24 @@ impl Hooks for Screen {
         ema: &[f32],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.draw(step, ema).map_err(|error| format!("{error:#}").into())
+    }
+
+    fn evaluate(
+        &mut self,
+        _step: u64,
+        ema: &[f32],
+    ) -> Result<Evaluation, Box<dyn std::error::Error + Send + Sync>> {
+        self.score(ema).map_err(|error| format!("{error:#}").into())
+    }
+
+    fn evaluated(&mut self, evaluated: &Evaluated) {
+        let step = evaluated.step;
+        self.record(|events| {
+            evaluated.scores.iter().try_for_each(|score| {
+                events.scalar(step, &format!("eval/{}", score.name), score.value)
+            })
+        });
+        self.say(&format!("step {step}: {}", in_words(evaluated)));
     }
 
     fn stop_requested(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::pickle::{self, Pickle};
 use super::tensors;
 use super::{COND, Run, dis, golden, model_golden};
+use std::process::Command;
 
 #[test]
 fn convert_reads_both_sets_of_a_checkpoint_bit_for_bit() {
@@ -124,21 +125,49 @@ fn hostile_pickles_are_refused_within_their_limits() {
     convert_pickle(&beyond, &[("1", vec![0; 64])]).refuses(65, &["archive/data/0"]);
     let integers = close(dict().tensor("LongStorage", "0", &[8]));
     convert_pickle(&integers, &[("0", vec![0; 64])]).refuses(65, &["holds i64"]);
-    // A text of 4 GiB: the allocation fails in the child.
+    // A text of 4 GiB.
     let text = Pickle::new().op(b"X").op(&u32::MAX.to_le_bytes()).stop();
-    convert_pickle(&text, &[]).refuses(65, &["takes more memory than its"]);
-    // A tuple doubled forty times.
+    convert_pickle(&text, &[]).refuses(65, &["4294967295 bytes are announced and 1 follow"]);
+    // A tuple doubled forty times, which is forty pairs of numbers.
     let doubled = (0..40).fold(Pickle::new().op(b")"), |p, _| p.op(b"q\0h\0\x86"));
-    convert_pickle(&doubled.stop(), &[]).refuses(65, &["takes more memory than its"]);
+    convert_pickle(&doubled.stop(), &[]).refuses(65, &["a list, expected a dict of tensors"]);
     // A tuple in a tuple in a tuple…
     let nested = Pickle::new().op(b")").op(&vec![0x85; 1_000_000]).stop();
-    convert_pickle(&nested, &[]).refuses(65, &["bad.pt"]);
+    convert_pickle(&nested, &[]).refuses(65, &["bad.pt", "a list, expected a dict of tensors"]);
     // A tensor without arguments.
     let bare = close(dict().op(b"ctorch._utils\n_rebuild_tensor_v2\n)R"));
-    convert_pickle(&bare, &[]).refuses(65, &["bad.pt", "makes no sense"]);
+    convert_pickle(&bare, &[]).refuses(65, &["bad.pt", "a tensor with 0 arguments"]);
     // Code to run: named, never called.
     let code = close(dict().op(b"cos\nsystem\n").text("touch /tmp/owned").op(&[0x85]).op(b"R"));
-    convert_pickle(&code, &[]).refuses(65, &["norm_f.weight is an object, expected a tensor"]);
+    convert_pickle(&code, &[])
+        .refuses(65, &["norm_f.weight is an object, made by os.system, expected a tensor"]);
+}
+
+#[test]
+fn no_small_pickle_takes_more_memory_than_a_small_process_has() {
+    let dict = || Pickle::new().op(b"}").text("ema").op(b"}").text("norm_f.weight");
+    let doubled = |op: &[u8]| (0..100_000).fold(dict().op(b")"), |p, _| p.op(b"q\0h\0").op(op));
+    let hostile = [
+        Pickle::new().op(b"X").op(&u32::MAX.to_le_bytes()),
+        Pickle::new().op(b"\x96").op(&(1_u64 << 62).to_le_bytes()),
+        doubled(&[0x86]).op(b"ss"),
+        dict().op(&b"]".repeat(200_000)).op(&b"a".repeat(199_999)).op(b"ss"),
+        dict().op(b"]q\0h\0a").op(b"ss"),
+        dict().tensor("FloatStorage", "0", &[1 << 14, 1 << 16]).op(b"ss"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("bad.pt"), dir.path().join("out.safetensors"));
+    for pickle in hostile {
+        pickle::save(&file, &pickle.stop(), &[("0", vec![0; 64])]);
+        // Pages that are reserved and not touched count too, so most of this is threads.
+        let limited = "ulimit -v 400000; exec \"$0\" convert \"$1\" \"$2\"";
+        let mut run = Command::new("sh");
+        run.args(["-c", limited, env!("CARGO_BIN_EXE_dis")]);
+        let run = run.args([&file, &out]).output().unwrap();
+        let stderr = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(65), "{stderr}");
+        assert!(stderr.contains("bad.pt"), "{stderr}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bench;
 mod convert;
 mod device;
+mod inception;
 mod pickle;
 pub(crate) mod tensors;
 

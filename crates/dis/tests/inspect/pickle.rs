@@ -73,3 +73,20 @@ pub(crate) fn save(path: &Path, pickle: &[u8], storages: &[(&str, Vec<u8>)]) {
     }
     zip.finish().unwrap();
 }
+
+/// Writes the form of torch before version 1.6: five pickles, then numbers of elements and elements.
+pub(crate) fn save_legacy(path: &Path, pickle: &[u8], storages: &[(&str, u64, &[u8])]) {
+    let mut out = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let mut put = |bytes: &[u8]| out.write_all(bytes).unwrap();
+    put(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.");
+    put(&Pickle::new().int(1001).stop());
+    put(&Pickle::new().op(b"}").text("little_endian").op(b"\x88s").stop());
+    put(pickle);
+    let keys = storages.iter().fold(Pickle::new().op(b"]("), |keys, (key, ..)| keys.text(key));
+    put(&keys.op(b"e").stop());
+    for (_, elements, bytes) in storages {
+        put(&elements.to_le_bytes());
+        put(bytes);
+    }
+    out.flush().unwrap();
+}

@@ -3,6 +3,7 @@
 mod averages;
 #[cfg(feature = "emulated")]
 mod device;
+mod evaluation;
 mod latents;
 mod refusals;
 mod sampling;
@@ -149,7 +150,12 @@ impl Case {
 
     /// Starts the run.
     pub(crate) fn start(&self) -> Running {
-        let mut command = self.train(&[]);
+        self.start_with(&[])
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) fn start_with(&self, more: &[&str]) -> Running {
+        let mut command = self.train(more);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Running(command.spawn().unwrap())
     }
@@ -157,12 +163,7 @@ impl Case {
     /// Starts the run and lets it be until it has a checkpoint of `step` or of a later one.
     pub(crate) fn start_until(&self, step: u64) -> Running {
         let mut running = self.start();
-        let start = Instant::now();
-        while self.checkpoints().last().is_none_or(|&newest| newest < step) {
-            assert_eq!(running.0.try_wait().unwrap(), None, "it ended before step {step}");
-            assert!(start.elapsed() < PATIENCE, "no checkpoint of step {step}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        running.wait_for(self, step);
         running
     }
 
@@ -201,6 +202,16 @@ impl Bits {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// Lets it be until its case has a checkpoint of `step` or of a later one.
+    pub(crate) fn wait_for(&mut self, case: &Case, step: u64) {
+        let start = Instant::now();
+        while case.checkpoints().last().is_none_or(|&newest| newest < step) {
+            assert_eq!(self.0.try_wait().unwrap(), None, "it ended before step {step}");
+            assert!(start.elapsed() < PATIENCE, "no checkpoint of step {step}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }

@@ -28,7 +28,7 @@ const BELOW: Padding = Padding { top: 0, bottom: 1, left: 0, right: 1 };
 /// One pixel, rows and columns alone, images of odd sizes and above one task; channels of images,
 /// of latents, of part of a vector and of many; every kind of layer of the autoencoder and of
 /// Inception.
-pub const CASES: [(Kernel, Shape); 24] = [
+pub const CASES: [(Kernel, Shape); 29] = [
     (kernel(1, 1, [1, 1]), shape(1, 1, 1)),
     (kernel(3, 5, [3, 3]), shape(3, 1, 1)),
     (kernel(3, 128, [3, 3]), shape(1, 5, 3)),
@@ -53,4 +53,9 @@ pub const CASES: [(Kernel, Shape); 24] = [
     (doubling(64, 70, 3), shape(1, 17, 33)),
     (doubling(4, 8, 3), shape(1, 3, 1)),
     (Kernel { stride: 2, ..doubling(36, 33, 5) }, shape(1, 7, 9)),
+    (Kernel { stride: 3, ..doubling(36, 33, 5) }, shape(3, 7, 9)),
+    (Kernel { stride: 3, ..kernel(40, 16, [3, 7]) }, shape(5, 8, 8)),
+    (kernel(40, 33, [1, 3]), shape(5, 8, 8)),
+    (kernel(32, 31, [3, 1]), shape(9, 4, 8)),
+    (kernel(33, 32, [1, 7]), shape(2, 3, 17)),
 ];

@@ -1,9 +1,10 @@
 //! What the operands must look like.
 
 use super::{Args, Kernel};
-use crate::KernelError;
 use crate::error::check_len;
+use crate::matrix::{check_contiguous_rows, check_mat};
 use crate::space::{Element, Memory, View};
+use crate::{KernelError, MatMut};
 
 const OP: &str = "conv2d";
 
@@ -29,7 +30,7 @@ pub(crate) fn check_weights(kernel: &Kernel, weight: usize) -> Result<(), Kernel
 pub(crate) fn check<C, T: Element, W: Element, M: Memory>(
     kernel: &Kernel,
     args: &Args<'_, C, T, W, M>,
-    out: usize,
+    out: &MatMut<'_, T, M>,
 ) -> Result<(usize, usize), KernelError> {
     let s = &args.shape;
     let Some((rows, columns)) = kernel.out_size(s.height, s.width) else {
@@ -37,12 +38,13 @@ pub(crate) fn check<C, T: Element, W: Element, M: Memory>(
         let supported = "images that are no smaller than the kernel once they are padded";
         return Err(KernelError::Unsupported { op: OP, what, got, supported });
     };
-    check_len(OP, "x", args.x.len(), &[s.batch, s.height, s.width, kernel.inputs])?;
+    let pixels = s.batch * s.height * s.width;
+    check_mat(OP, "x", (args.x.rows, args.x.cols), (pixels, kernel.inputs))?;
+    check_contiguous_rows(OP, "x", &args.x)?;
     check_len(OP, "bias", args.bias.len(), &[kernel.outputs])?;
-    let shape = [s.batch, rows, columns, kernel.outputs];
     if let Some(add) = &args.add {
-        check_len(OP, "add", add.len(), &shape)?;
+        check_len(OP, "add", add.len(), &[s.batch, rows, columns, kernel.outputs])?;
     }
-    check_len(OP, "out", out, &shape)?;
+    check_mat(OP, "out", (out.rows, out.cols), (s.batch * rows * columns, kernel.outputs))?;
     Ok((rows, columns))
 }

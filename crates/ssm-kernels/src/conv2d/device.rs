@@ -5,10 +5,10 @@ use super::{Args, Kernel, Padding, check, check_weights};
 use crate::device::bindings::{
     DIS_CONV2D_COLUMNS, DIS_CONV2D_THREADS, DIS_CONV2D_VECTOR, DisConv2dFinish, DisConv2dGather,
 };
-use crate::device::{Activation, Device, DeviceBuffer, Driver, Format, OnDevice, SliceMut};
+use crate::device::{Activation, Device, DeviceBuffer, Driver, Format, OnDevice, Slice};
 use crate::device::{Launch, Operand, Product, entry, f32_bytes, image_walkers, int};
 use crate::space::{Storage, View, ViewMut};
-use crate::{Backend, KernelError};
+use crate::{Backend, KernelError, MatMut};
 use std::ops::Range;
 
 const OP: &str = "conv2d";
@@ -100,15 +100,30 @@ impl Plan {
     }
 }
 
+/// Rows of a matrix.
+#[derive(Clone, Copy)]
+struct Rows {
+    address: u64,
+    /// Elements from a row to the next.
+    stride: usize,
+}
+
+impl Rows {
+    /// Those from `first` on of operand `data`.
+    fn of<A: Activation, D: Driver>(data: Slice<'_, A, D>, stride: usize, first: usize) -> Self {
+        Self { address: data.part(first * stride..data.len()).address(), stride }
+    }
+}
+
 /// Value pass; see [`reference::forward`](super::reference::forward). The product, bias and `add` are
-/// summed in f32, and rounded once.
+/// summed in f32, and what the activation makes of them is rounded once.
 ///
 /// # Errors
 /// When an operand does not fit the shape, or the device fails.
 pub fn forward<A: Activation, D: Driver>(
     device: &Device<A, D>,
     args: &Args<'_, Weights<A, D>, A, f32, OnDevice<D>>,
-    out: SliceMut<'_, A, D>,
+    out: MatMut<'_, A, OnDevice<D>>,
 ) -> Result<(), KernelError> {
     forward_in_strips(device, STRIP, args, out)
 }
@@ -121,11 +136,11 @@ pub fn forward_in_strips<A: Activation, D: Driver>(
     device: &Device<A, D>,
     strip: usize,
     args: &Args<'_, Weights<A, D>, A, f32, OnDevice<D>>,
-    out: SliceMut<'_, A, D>,
+    out: MatMut<'_, A, OnDevice<D>>,
 ) -> Result<(), KernelError> {
     let kernel = &args.weights.kernel;
-    let size = check(kernel, args, out.len())?;
-    if out.len() == 0 {
+    let size = check(kernel, args, &out)?;
+    if out.rows == 0 {
         return Ok(());
     }
     let plan = Plan::new::<A>(kernel, size, args.shape.batch, strip);
@@ -137,16 +152,17 @@ pub fn forward_in_strips<A: Activation, D: Driver>(
         let pixels = strip.start * plan.width..strip.end * plan.width;
         let a = if plan.patch_bytes > 0 {
             gather(device, args, &plan, strip, patches)?;
-            patches
+            Rows { address: patches, stride: plan.depth }
         } else {
-            args.x.part(pixels.start * plan.depth..pixels.end * plan.depth).address()
+            Rows::of(args.x.data, args.x.row_stride, pixels.start)
         };
-        let elements = pixels.start * kernel.outputs..pixels.end * kernel.outputs;
-        let result = out.view().part(elements.clone()).address();
-        let sums = if plan.sum_bytes > 0 { sums } else { result };
+        let result = Rows::of(out.data.view(), out.row_stride, pixels.start);
+        let sums = match plan.sum_bytes {
+            0 => result,
+            _ => Rows { address: sums, stride: kernel.outputs },
+        };
         multiply(device, args.weights, plan.depth, pixels.len(), [a, sums])?;
-        let add = args.add.map_or(0, |add| add.part(elements).address());
-        finish(device, args, pixels.len(), [sums, add, result])?;
+        finish(device, args, pixels, sums, result)?;
     }
     Ok(())
 }
@@ -172,11 +188,12 @@ fn gather<A: Activation, D: Driver>(
     }
     int(OP, "rows of all outputs", shape.batch * plan.height)?;
     let params = DisConv2dGather {
-        x: args.x.address() as _,
+        x: args.x.data.address() as _,
         patches: patches as _,
         height: shape.height as i32,
         width: shape.width as i32,
         channels: int(OP, "input channels", kernel.inputs)?,
+        x_stride: int(OP, "elements from a pixel of x to the next", args.x.row_stride)?,
         kernel_height: kernel.height as i32,
         kernel_width: kernel.width as i32,
         stride: int(OP, "stride", kernel.stride)?,
@@ -188,6 +205,7 @@ fn gather<A: Activation, D: Driver>(
         row_len: plan.depth as i32,
         rows: strip.len() as i32,
         first_row: strip.start as i32,
+        unused: 0,
     };
     let vectors = row_elements * size_of::<A>() / 16;
     let launch = Launch {
@@ -210,7 +228,7 @@ fn multiply<A: Activation, D: Driver>(
     weights: &Weights<A, D>,
     depth: usize,
     pixels: usize,
-    [a, sums]: [u64; 2],
+    [a, sums]: [Rows; 2],
 ) -> Result<(), KernelError> {
     let outputs = weights.kernel.outputs;
     let b = weights.matrix.view().address();
@@ -218,10 +236,10 @@ fn multiply<A: Activation, D: Driver>(
         rows: pixels,
         cols: outputs,
         terms: depth,
-        a: Operand { address: a, stride: depth, transposed: false },
+        a: Operand { address: a.address, stride: a.stride, transposed: false },
         b: Operand { address: b, stride: outputs, transposed: false },
-        out: sums,
-        out_stride: outputs,
+        out: sums.address,
+        out_stride: sums.stride,
         out_format: Format::F32,
         format: A::FORMAT,
         accumulate: false,
@@ -232,28 +250,34 @@ fn multiply<A: Activation, D: Driver>(
     unsafe { device.driver().gemm(&product) }
 }
 
-/// `out = sums + bias + add` for a strip.
+/// `out = activation(sums + bias + add)` for a strip.
 fn finish<A: Activation, D: Driver>(
     device: &Device<A, D>,
     args: &Args<'_, Weights<A, D>, A, f32, OnDevice<D>>,
-    pixels: usize,
-    [sums, add, out]: [u64; 3],
+    pixels: Range<usize>,
+    sums: Rows,
+    out: Rows,
 ) -> Result<(), KernelError> {
     let outputs = args.weights.kernel.outputs;
-    let pixels_per_part = pixels.div_ceil(65_535).max(PART_PIXELS);
+    let add = args.add.map_or(0, |add| Rows::of(add, outputs, pixels.start).address);
+    let pixels_per_part = pixels.len().div_ceil(65_535).max(PART_PIXELS);
     let params = DisConv2dFinish {
-        sums: sums as _,
+        sums: sums.address as _,
         bias: args.bias.address() as _,
         add: add as _,
-        out: out as _,
-        pixels: pixels as i64,
+        out: out.address as _,
+        pixels: pixels.len() as i64,
         pixels_per_part: int(OP, "pixels of a part", pixels_per_part)?,
         channels: int(OP, "output channels", outputs)?,
+        sums_stride: int(OP, "elements from a pixel of the sums to the next", sums.stride)?,
+        out_stride: int(OP, "elements from a pixel of the output to the next", out.stride)?,
+        relu: i32::from(args.activation == super::Activation::Relu),
+        unused: 0,
     };
     let columns = outputs.div_ceil(DIS_CONV2D_COLUMNS as usize);
     let launch = Launch {
         kernel: entry!(A, "conv2d_finish"),
-        grid: [columns, pixels.div_ceil(pixels_per_part), 1],
+        grid: [columns, pixels.len().div_ceil(pixels_per_part), 1],
         threads: THREADS,
         shared: 0,
     };

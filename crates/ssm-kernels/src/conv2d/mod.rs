@@ -1,8 +1,8 @@
 //! Convolution of images, of any small kernel, with stride, padding, doubling of the input and a sum.
 //!
 //! ```text
-//! out[b, y, x, o] = bias[o] + add[b, y, x, o]
-//!                 + sum over r, s, i of weight[o, i, r, s] in[b, S y + r - top, S x + s - left, i]
+//! out[b, y, x, o] = activation(bias[o] + add[b, y, x, o]
+//!                 + sum over r, s, i of weight[o, i, r, s] in[b, S y + r - top, S x + s - left, i])
 //! ```
 //!
 //! `in` is 0 outside the image. It is the input as it stands, or with `upsample2` as if every pixel
@@ -10,12 +10,14 @@
 //!
 //! | operand | shape | format | meaning |
 //! |---|---|---|---|
-//! | `x` | `[B, H, W, I]` | `T` | input, channels last |
+//! | `x` | `[B H W, I]`, rows of any stride | `T` | input, channels last |
 //! | `weights` | of `[O, I, R, S]` | the backend's own | made once by [`ImageBackend::conv2d_weights`](crate::ImageBackend::conv2d_weights) |
 //! | `bias` | `[O]` | `W` | |
-//! | `add` | as the output, optional | `T` | added to the result: a residual connection |
-//! | output | `[B, H', W', O]` | `T` | its size is [`Kernel::out_size`] |
+//! | `add` | `[B, H', W', O]`, optional | `T` | added to the result: a residual connection |
+//! | output | `[B H' W', O]`, rows of any stride | `T` | its size is [`Kernel::out_size`] |
 //!
+//! Input and output are matrices of pixels, so that branches of a network read some channels of wider
+//! pixels and write where their results stand side by side.
 //! The weights are those of a frozen network, so there is no gradient pass.
 //!
 //! # Source
@@ -31,6 +33,7 @@ pub mod device;
 pub mod reference;
 
 use crate::space::{Element, Host, Memory};
+use crate::{Mat, Real};
 pub(crate) use check::{check, check_weights};
 
 /// Rows and columns of zeros around an image.
@@ -102,17 +105,40 @@ pub struct Shape {
     pub width: usize,
 }
 
+/// What becomes of a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// Itself.
+    #[default]
+    None,
+    /// 0 where it is negative.
+    Relu,
+}
+
+impl Activation {
+    /// Of one sum; NaN stays.
+    #[inline(always)]
+    pub(crate) fn of<T: Real>(self, sum: T) -> T {
+        match self {
+            Self::Relu if sum < T::ZERO => T::ZERO,
+            _ => sum,
+        }
+    }
+}
+
 /// Operands; `C` are the weights of a backend.
 #[derive(Debug)]
 pub struct Args<'a, C, T: Element, W: Element = T, M: Memory = Host> {
     /// The images.
     pub shape: Shape,
-    /// `[B, H, W, I]`.
-    pub x: M::Ref<'a, T>,
+    /// `[B H W, I]`.
+    pub x: Mat<'a, T, M>,
     /// Weights of the layer, which say what it is.
     pub weights: &'a C,
     /// `[O]`.
     pub bias: M::Ref<'a, W>,
-    /// As the output.
+    /// `[B, H', W', O]`.
     pub add: Option<M::Ref<'a, T>>,
+    /// What becomes of the sums.
+    pub activation: Activation,
 }

@@ -1,7 +1,7 @@
 //! The definition.
 
 use super::{Args, Kernel, check, check_weights};
-use crate::{KernelError, Real};
+use crate::{KernelError, MatMut, Real};
 
 /// Weights as they come, `[O, I, R, S]`.
 #[derive(Clone, Debug)]
@@ -21,17 +21,20 @@ impl<T: Real> Weights<T> {
     }
 }
 
-/// Value pass: for every output, the sum over the kernel in its order, then bias and `add`.
+/// Value pass: for every output, the sum over the kernel in its order, then bias, `add` and activation.
 ///
 /// # Errors
 /// [`KernelError`] when an operand does not fit the shape.
-pub fn forward<T: Real>(args: &Args<'_, Weights<T>, T>, out: &mut [T]) -> Result<(), KernelError> {
+pub fn forward<T: Real>(
+    args: &Args<'_, Weights<T>, T>,
+    mut out: MatMut<'_, T>,
+) -> Result<(), KernelError> {
     let kernel = &args.weights.kernel;
-    let (rows, columns) = check(kernel, args, out.len())?;
+    let (rows, columns) = check(kernel, args, &out)?;
     let taps = kernel.height * kernel.width;
-    for (pixel, out) in out.chunks_exact_mut(kernel.outputs).enumerate() {
+    for pixel in 0..out.rows {
         let (b, y, x) = (pixel / (rows * columns), pixel / columns % rows, pixel % columns);
-        for (o, out) in out.iter_mut().enumerate() {
+        for (o, out) in out.row_mut(pixel).iter_mut().enumerate() {
             let weight = &args.weights.weight[o * kernel.inputs * taps..][..kernel.inputs * taps];
             let mut sum = T::ZERO;
             for r in 0..kernel.height {
@@ -46,10 +49,11 @@ pub fn forward<T: Real>(args: &Args<'_, Weights<T>, T>, out: &mut [T]) -> Result
                     }
                 }
             }
-            *out = sum + args.bias[o];
+            sum += args.bias[o];
             if let Some(add) = args.add {
-                *out += add[pixel * kernel.outputs + o];
+                sum += add[pixel * kernel.outputs + o];
             }
+            *out = args.activation.of(sum);
         }
     }
     Ok(())
@@ -70,6 +74,5 @@ fn input_pixel<'a, T: Real>(
     };
     let y = inside(y, kernel.padding.top, shape.height)?;
     let x = inside(x, kernel.padding.left, shape.width)?;
-    let pixel = (b * shape.height + y) * shape.width + x;
-    Some(&args.x[pixel * kernel.inputs..][..kernel.inputs])
+    Some(args.x.row((b * shape.height + y) * shape.width + x))
 }

@@ -14,7 +14,7 @@
     reason = "generated: C names, and zeroed memory as the default of a struct of pointers"
 )]
 
-pub const DIS_ABI_VERSION: u32 = 2;
+pub const DIS_ABI_VERSION: u32 = 3;
 pub const DIS_ADAMW_THREADS: u32 = 256;
 pub const DIS_ADAMW_TILE: u32 = 4096;
 pub const DIS_ADAMW_AVERAGES: u32 = 4;
@@ -51,6 +51,7 @@ pub const DIS_GROUP_NORM_PARTS_SHARED: u32 = 16384;
 pub const DIS_GROUP_NORM_STATISTICS_SHARED: u32 = 72;
 pub const DIS_PATCHIFY_THREADS: u32 = 256;
 pub const DIS_PATCHIFY_VECTOR: u32 = 4;
+pub const DIS_POOL2D_THREADS: u32 = 256;
 pub const DIS_REDUCE_THREADS: u32 = 1024;
 pub const DIS_REDUCE_JOBS: u32 = 8;
 pub const DIS_SEGMENT_RMS_NORM_THREADS: u32 = 256;
@@ -377,6 +378,7 @@ pub struct DisConv2dGather {
     pub height: i32,
     pub width: i32,
     pub channels: i32,
+    pub x_stride: i32,
     pub kernel_height: i32,
     pub kernel_width: i32,
     pub stride: i32,
@@ -388,10 +390,11 @@ pub struct DisConv2dGather {
     pub row_len: i32,
     pub rows: i32,
     pub first_row: i32,
+    pub unused: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DisConv2dGather"][::core::mem::size_of::<DisConv2dGather>() - 72usize];
+    ["Size of DisConv2dGather"][::core::mem::size_of::<DisConv2dGather>() - 80usize];
     ["Alignment of DisConv2dGather"][::core::mem::align_of::<DisConv2dGather>() - 8usize];
     ["Offset of field: DisConv2dGather::x"][::core::mem::offset_of!(DisConv2dGather, x) - 0usize];
     ["Offset of field: DisConv2dGather::patches"]
@@ -402,28 +405,32 @@ const _: () = {
         [::core::mem::offset_of!(DisConv2dGather, width) - 20usize];
     ["Offset of field: DisConv2dGather::channels"]
         [::core::mem::offset_of!(DisConv2dGather, channels) - 24usize];
+    ["Offset of field: DisConv2dGather::x_stride"]
+        [::core::mem::offset_of!(DisConv2dGather, x_stride) - 28usize];
     ["Offset of field: DisConv2dGather::kernel_height"]
-        [::core::mem::offset_of!(DisConv2dGather, kernel_height) - 28usize];
+        [::core::mem::offset_of!(DisConv2dGather, kernel_height) - 32usize];
     ["Offset of field: DisConv2dGather::kernel_width"]
-        [::core::mem::offset_of!(DisConv2dGather, kernel_width) - 32usize];
+        [::core::mem::offset_of!(DisConv2dGather, kernel_width) - 36usize];
     ["Offset of field: DisConv2dGather::stride"]
-        [::core::mem::offset_of!(DisConv2dGather, stride) - 36usize];
+        [::core::mem::offset_of!(DisConv2dGather, stride) - 40usize];
     ["Offset of field: DisConv2dGather::pad_top"]
-        [::core::mem::offset_of!(DisConv2dGather, pad_top) - 40usize];
+        [::core::mem::offset_of!(DisConv2dGather, pad_top) - 44usize];
     ["Offset of field: DisConv2dGather::pad_left"]
-        [::core::mem::offset_of!(DisConv2dGather, pad_left) - 44usize];
+        [::core::mem::offset_of!(DisConv2dGather, pad_left) - 48usize];
     ["Offset of field: DisConv2dGather::doubled"]
-        [::core::mem::offset_of!(DisConv2dGather, doubled) - 48usize];
+        [::core::mem::offset_of!(DisConv2dGather, doubled) - 52usize];
     ["Offset of field: DisConv2dGather::out_height"]
-        [::core::mem::offset_of!(DisConv2dGather, out_height) - 52usize];
+        [::core::mem::offset_of!(DisConv2dGather, out_height) - 56usize];
     ["Offset of field: DisConv2dGather::out_width"]
-        [::core::mem::offset_of!(DisConv2dGather, out_width) - 56usize];
+        [::core::mem::offset_of!(DisConv2dGather, out_width) - 60usize];
     ["Offset of field: DisConv2dGather::row_len"]
-        [::core::mem::offset_of!(DisConv2dGather, row_len) - 60usize];
+        [::core::mem::offset_of!(DisConv2dGather, row_len) - 64usize];
     ["Offset of field: DisConv2dGather::rows"]
-        [::core::mem::offset_of!(DisConv2dGather, rows) - 64usize];
+        [::core::mem::offset_of!(DisConv2dGather, rows) - 68usize];
     ["Offset of field: DisConv2dGather::first_row"]
-        [::core::mem::offset_of!(DisConv2dGather, first_row) - 68usize];
+        [::core::mem::offset_of!(DisConv2dGather, first_row) - 72usize];
+    ["Offset of field: DisConv2dGather::unused"]
+        [::core::mem::offset_of!(DisConv2dGather, unused) - 76usize];
 };
 impl Default for DisConv2dGather {
     fn default() -> Self {
@@ -444,10 +451,14 @@ pub struct DisConv2dFinish {
     pub pixels: i64,
     pub pixels_per_part: i32,
     pub channels: i32,
+    pub sums_stride: i32,
+    pub out_stride: i32,
+    pub relu: i32,
+    pub unused: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DisConv2dFinish"][::core::mem::size_of::<DisConv2dFinish>() - 48usize];
+    ["Size of DisConv2dFinish"][::core::mem::size_of::<DisConv2dFinish>() - 64usize];
     ["Alignment of DisConv2dFinish"][::core::mem::align_of::<DisConv2dFinish>() - 8usize];
     ["Offset of field: DisConv2dFinish::sums"]
         [::core::mem::offset_of!(DisConv2dFinish, sums) - 0usize];
@@ -463,6 +474,14 @@ const _: () = {
         [::core::mem::offset_of!(DisConv2dFinish, pixels_per_part) - 40usize];
     ["Offset of field: DisConv2dFinish::channels"]
         [::core::mem::offset_of!(DisConv2dFinish, channels) - 44usize];
+    ["Offset of field: DisConv2dFinish::sums_stride"]
+        [::core::mem::offset_of!(DisConv2dFinish, sums_stride) - 48usize];
+    ["Offset of field: DisConv2dFinish::out_stride"]
+        [::core::mem::offset_of!(DisConv2dFinish, out_stride) - 52usize];
+    ["Offset of field: DisConv2dFinish::relu"]
+        [::core::mem::offset_of!(DisConv2dFinish, relu) - 56usize];
+    ["Offset of field: DisConv2dFinish::unused"]
+        [::core::mem::offset_of!(DisConv2dFinish, unused) - 60usize];
 };
 impl Default for DisConv2dFinish {
     fn default() -> Self {
@@ -1644,6 +1663,57 @@ const _: () = {
         [::core::mem::offset_of!(DisPatchScatter, unused) - 44usize];
 };
 impl Default for DisPatchScatter {
+    fn default() -> Self {
+        let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::core::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct DisPool2d {
+    pub x: *const ::core::ffi::c_void,
+    pub out: *mut ::core::ffi::c_void,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub x_stride: i32,
+    pub out_stride: i32,
+    pub side: i32,
+    pub stride: i32,
+    pub pad: i32,
+    pub average: i32,
+    pub out_height: i32,
+    pub out_width: i32,
+    pub rows: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DisPool2d"][::core::mem::size_of::<DisPool2d>() - 64usize];
+    ["Alignment of DisPool2d"][::core::mem::align_of::<DisPool2d>() - 8usize];
+    ["Offset of field: DisPool2d::x"][::core::mem::offset_of!(DisPool2d, x) - 0usize];
+    ["Offset of field: DisPool2d::out"][::core::mem::offset_of!(DisPool2d, out) - 8usize];
+    ["Offset of field: DisPool2d::height"][::core::mem::offset_of!(DisPool2d, height) - 16usize];
+    ["Offset of field: DisPool2d::width"][::core::mem::offset_of!(DisPool2d, width) - 20usize];
+    ["Offset of field: DisPool2d::channels"]
+        [::core::mem::offset_of!(DisPool2d, channels) - 24usize];
+    ["Offset of field: DisPool2d::x_stride"]
+        [::core::mem::offset_of!(DisPool2d, x_stride) - 28usize];
+    ["Offset of field: DisPool2d::out_stride"]
+        [::core::mem::offset_of!(DisPool2d, out_stride) - 32usize];
+    ["Offset of field: DisPool2d::side"][::core::mem::offset_of!(DisPool2d, side) - 36usize];
+    ["Offset of field: DisPool2d::stride"][::core::mem::offset_of!(DisPool2d, stride) - 40usize];
+    ["Offset of field: DisPool2d::pad"][::core::mem::offset_of!(DisPool2d, pad) - 44usize];
+    ["Offset of field: DisPool2d::average"][::core::mem::offset_of!(DisPool2d, average) - 48usize];
+    ["Offset of field: DisPool2d::out_height"]
+        [::core::mem::offset_of!(DisPool2d, out_height) - 52usize];
+    ["Offset of field: DisPool2d::out_width"]
+        [::core::mem::offset_of!(DisPool2d, out_width) - 56usize];
+    ["Offset of field: DisPool2d::rows"][::core::mem::offset_of!(DisPool2d, rows) - 60usize];
+};
+impl Default for DisPool2d {
     fn default() -> Self {
         let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
         unsafe {

@@ -4,7 +4,7 @@ use super::driver::Driver;
 use super::memory::{OnDevice, SliceMut};
 use super::{Activation, Device};
 use crate::image_backend::ImageBackend;
-use crate::{KernelError, MatMut, conv2d, group_norm, softmax_rows};
+use crate::{KernelError, MatMut, conv2d, group_norm, pool2d, softmax_rows};
 
 impl<A: Activation, D: Driver> ImageBackend for Device<A, D> {
     type Conv2dWeights = conv2d::device::Weights<A, D>;
@@ -20,10 +20,18 @@ impl<A: Activation, D: Driver> ImageBackend for Device<A, D> {
     fn conv2d(
         &self,
         args: &conv2d::Args<'_, Self::Conv2dWeights, A, f32, OnDevice<D>>,
-        out: SliceMut<'_, A, D>,
+        out: MatMut<'_, A, OnDevice<D>>,
         _scratch: &mut (),
     ) -> Result<(), KernelError> {
         conv2d::device::forward(self, args, out)
+    }
+
+    fn pool2d(
+        &self,
+        args: &pool2d::Args<'_, A, OnDevice<D>>,
+        out: MatMut<'_, A, OnDevice<D>>,
+    ) -> Result<(), KernelError> {
+        pool2d::device::forward(self, args, out)
     }
 
     fn group_norm(

@@ -5,7 +5,7 @@ use super::{Experiment, flatten};
 use std::fmt;
 
 /// Keys whose change leaves the meaning of the steps made so far alone.
-const MAY_CHANGE: [&str; 13] = [
+const MAY_CHANGE: [&str; 14] = [
     "train.steps",
     "train.recompute",
     "train.log_every",
@@ -19,10 +19,11 @@ const MAY_CHANGE: [&str; 13] = [
     "encode.",
     "sample.",
     "guidance.",
+    "eval.",
 ];
 
 /// Whether a run may be continued under another value of the key: its length, intervals, previews,
-/// memory, and where the data lie.
+/// evaluations, memory, and where the data lie.
 ///
 /// A new `train.steps` also moves the end of a cosine or a linear tail: the steps made so far stay
 /// what they are, those to come follow the new curve.

@@ -7,6 +7,7 @@
 
 mod compare;
 mod data_sections;
+mod eval_section;
 mod load;
 mod numbers;
 mod problem;
@@ -14,10 +15,12 @@ mod schema;
 mod sections;
 mod validate;
 mod validate_data;
+mod validate_sampling;
 
 pub use compare::{KeyChange, may_change};
 pub use data_sections::{DataKind, DataSection, EncodeSection, SourceImages, VaeSection};
 pub use dis_model::init::DeltaBiasInit;
+pub use eval_section::EvalSection;
 pub use numbers::Numbers;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
@@ -55,6 +58,8 @@ pub struct Experiment {
     pub sample: SampleSection,
     /// Guidance of previews.
     pub guidance: Guidance,
+    /// How the run is evaluated while it is trained.
+    pub eval: Option<EvalSection>,
 }
 
 impl Experiment {

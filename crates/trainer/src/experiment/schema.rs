@@ -3,6 +3,7 @@
 //! All of it is read off one complete experiment, so a new field is known here at once.
 
 use super::data_sections::{DataKind, DataSection, EncodeSection, VaeSection};
+use super::eval_section::EvalSection;
 use super::numbers::Numbers;
 use super::problem::Problem;
 use super::sections::{
@@ -20,8 +21,8 @@ use std::path::PathBuf;
 use strsim::damerau_levenshtein;
 use toml::{Table, Value};
 
-/// Tables that an experiment may lack. Whether it does is a question of what its data are.
-const OPTIONAL_TABLES: [&str; 2] = ["vae", "encode"];
+/// Tables that an experiment may lack: those of latents, and the evaluation of a run.
+const OPTIONAL_TABLES: [&str; 3] = ["vae", "encode", "eval"];
 
 /// The keys of an experiment.
 pub(super) struct Schema {
@@ -81,6 +82,13 @@ impl Schema {
         };
         let Guidance { guidance_scale, channels, .. } = least.guidance;
         least.guidance = Guidance::new(guidance_scale, channels);
+        least.eval = Some(EvalSection {
+            metrics: None,
+            sampler: None,
+            steps: None,
+            batch: None,
+            ..complete_eval()
+        });
         Self { keys: paths(&template), required: paths(&least.to_table()), template }
     }
 
@@ -145,6 +153,9 @@ impl Schema {
             (Value::Boolean(_), _) => "true or false",
             (Value::Array(_), _) if leaf.key == "guidance.interval" => {
                 "a list of two numbers: [0.2, 3.0]"
+            }
+            (Value::Array(_), _) if leaf.key == "eval.metrics" => {
+                "a list of names: [\"fid\", \"is\"]"
             }
             (Value::Array(_), _) => "a number, or a list of numbers: [0.1, 0.2]",
             (Value::String(_), Value::String(_)) if !reason.is_empty() => reason.trim_end(),
@@ -278,6 +289,21 @@ fn complete() -> Experiment {
             rescale: Some(1.0),
             schedule: Some(GuidanceSchedule::Constant),
         },
+        eval: Some(complete_eval()),
+    }
+}
+
+fn complete_eval() -> EvalSection {
+    EvalSection {
+        every: 1,
+        count: 1,
+        reference: PathBuf::from("reference"),
+        features: "pixels".into(),
+        protocol: "adm".into(),
+        metrics: Some(vec!["fid".into()]),
+        sampler: Some(SamplerKind::Ddpm),
+        steps: Some(1),
+        batch: Some(1),
     }
 }
 

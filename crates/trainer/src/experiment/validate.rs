@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::sections::{LrScheduleKind, ObjectiveName};
 use crate::ema::power;
 use crate::lr_schedule::tail_steps;
-use diffusion::{DiffusionError, NoiseSchedule, SamplerKind, Weighting};
+use diffusion::{DiffusionError, NoiseSchedule, Weighting};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -54,8 +54,13 @@ impl Checks {
         }
     }
 
+    /// Whether nothing was refused so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the crate of the objectives and samplers refuses, at one of the keys it is about.
-    fn refused(&mut self, key: &'static str, error: &DiffusionError) {
+    pub(super) fn refused(&mut self, key: &'static str, error: &DiffusionError) {
         let text = error.to_string();
         let (what, help) = text.split_once("\nhelp: ").unwrap_or((&text, "choose another value"));
         let refusal = Refusal::Combination { what: what.into(), help: help.into() };
@@ -63,7 +68,13 @@ impl Checks {
     }
 
     /// A key of an option that is not chosen.
-    fn belongs<T: Display>(&mut self, holds: bool, key: &'static str, value: Option<T>, to: &str) {
+    pub(super) fn belongs<T: Display>(
+        &mut self,
+        holds: bool,
+        key: &'static str,
+        value: Option<T>,
+        to: &str,
+    ) {
         if let Some(value) = value {
             self.that(holds, key, value, format!("no such key: it is for {to}"));
         }
@@ -89,7 +100,7 @@ impl Checks {
         self.that(value > 0.0 && value.is_finite(), key, value, "a positive number");
     }
 
-    fn not_negative(&mut self, key: &'static str, value: f64) {
+    pub(super) fn not_negative(&mut self, key: &'static str, value: f64) {
         self.that(value >= 0.0 && value.is_finite(), key, value, "0 or a positive number");
     }
 
@@ -137,6 +148,7 @@ impl Experiment {
         self.check_optimiser(&mut checks);
         self.check_averages(&mut checks);
         self.check_sampling(&mut checks);
+        self.check_eval(&mut checks);
         checks.0
     }
 
@@ -324,66 +336,6 @@ impl Experiment {
             checks.whole("train.ema_snapshot_every", every, 1..=i64::MAX as u64);
             let expected = "no such key without train.ema_power, whose averages snapshots keep";
             checks.that(train.ema_power.is_some(), "train.ema_snapshot_every", every, expected);
-        }
-    }
-
-    fn check_sampling(&self, checks: &mut Checks) {
-        let sample = &self.sample;
-        let (steps, timesteps) = (sample.steps, self.diffusion.timesteps);
-        if self.diffusion.kind().is_discrete() {
-            let expected = format!("1 to diffusion.timesteps {timesteps}");
-            checks.that((1..=timesteps).contains(&steps), "sample.steps", steps, expected);
-        } else {
-            checks.whole("sample.steps", steps, 1..=100_000);
-        }
-        let is_share = (0.0..=1.0).contains(&sample.eta);
-        checks.that(is_share, "sample.eta", sample.eta, "0 (deterministic) to 1");
-        checks.not_negative("sample.churn", sample.churn.unwrap_or(0.0));
-        let heun = "sample.sampler \"heun\"";
-        checks.belongs(sample.sampler == SamplerKind::Heun, "sample.churn", sample.churn, heun);
-        let form = sample.diffusion_form.map(|form| format!("{:?}", form.name()));
-        let takes_form =
-            matches!(sample.sampler, SamplerKind::EulerMaruyama | SamplerKind::HeunSde);
-        let stochastic = "sample.sampler \"euler_maruyama\" or \"heun_sde\"";
-        checks.belongs(takes_form, "sample.diffusion_form", form, stochastic);
-        checks.whole("sample.count", sample.count, 1..=4096);
-        // What is left is for the crate of the samplers to judge, once its numbers are numbers.
-        if checks.0.is_empty()
-            && let (Ok(process), Ok(plan)) = (self.diffusion.process(), sample.plan())
-            && let Err(error) = plan.evaluations(self.diffusion.kind(), &process)
-        {
-            checks.refused("sample.sampler", &error);
-        }
-
-        let (key, factor) = ("guidance.guidance_scale", self.guidance.guidance_scale);
-        checks.that(factor.is_finite(), key, factor, "a finite number, 1 for none");
-        if let Some([least, most]) = self.guidance.interval {
-            let expected = "noise per data, the least before the most, such as [0.2, 3.0]";
-            let holds = least >= 0.0 && most > least;
-            checks.that(holds, "guidance.interval", format!("[{least}, {most}]"), expected);
-        }
-        let rescale = self.guidance.rescale.unwrap_or(0.0);
-        let is_share = (0.0..=1.0).contains(&rescale);
-        checks.that(is_share, "guidance.rescale", rescale, "0 (none) to 1");
-        if !self.guidance.is_active() {
-            let to = "a guidance.guidance_scale other than 1";
-            let interval = self.guidance.interval.map(|interval| format!("{interval:?}"));
-            checks.belongs(false, "guidance.interval", interval, to);
-            checks.belongs(false, "guidance.rescale", self.guidance.rescale, to);
-            let schedule = self.guidance.schedule.map(|schedule| format!("{schedule:?}"));
-            checks.belongs(false, "guidance.schedule", schedule, to);
-        }
-        let weak = sample.weak_model.as_ref().map(|path| path.display());
-        if let (Some(weak), false) = (weak, self.guidance.is_active()) {
-            let expected = "no such key: guidance.guidance_scale is 1 and guides nothing";
-            checks.that(false, "sample.weak_model", weak, expected);
-        }
-        if self.guidance.is_active() && factor.is_finite() && sample.weak_model.is_none() {
-            let expected = "1 (none), as model.num_classes is 0 and there is nothing to guide by";
-            checks.that(self.model.num_classes > 0, key, factor, expected);
-            let expected =
-                "1 (none), as model.label_dropout is 0 and trains no unconditional output";
-            checks.that(self.model.label_dropout > 0.0, key, factor, expected);
         }
     }
 }

@@ -43,9 +43,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Saves. A failure in the middle of a run is reported and tried again at the next interval; the
-    /// older checkpoint stays.
-    pub(super) fn save(&mut self, must: bool, hooks: &mut dyn Hooks) -> Result<(), TrainError> {
+    /// Saves, and returns whether it could. A failure in the middle of a run is reported and tried again
+    /// at the next interval; the older checkpoint stays.
+    pub(super) fn save(&mut self, must: bool, hooks: &mut dyn Hooks) -> Result<bool, TrainError> {
         self.metrics.sync()?;
         let computed_on = self.engine.name();
         let (dis_config, layout) = (self.engine.config().clone(), self.engine.layout().clone());
@@ -79,7 +79,7 @@ impl Run<'_> {
                 for error in saved.not_removed {
                     hooks.notice(&format!("an old checkpoint stays: {error}"));
                 }
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 self.failed_saves += 1;
@@ -89,7 +89,7 @@ impl Run<'_> {
                 hooks.notice(&format!(
                     "step {step} is not saved, the older checkpoint stays: {error}"
                 ));
-                Ok(())
+                Ok(false)
             }
         }
     }

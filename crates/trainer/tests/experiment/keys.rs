@@ -31,7 +31,7 @@ fn unknown_keys_name_file_line_and_the_nearest_key() {
     );
     assert_set_fails(
         &["steps=5"],
-        "--set steps=5: unknown key steps; did you mean train.steps or sample.steps?",
+        "--set steps=5: unknown key steps; did you mean train.steps or sample.steps or eval.steps?",
     );
     assert_set_fails(
         &["sample.guidance_scale=2"],

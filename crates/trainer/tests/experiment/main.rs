@@ -1,6 +1,7 @@
 //! Reading experiments: what is refused, and what the refusal says.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod eval;
 mod keys;
 mod latents;
 mod ranges;

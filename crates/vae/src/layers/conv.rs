@@ -2,8 +2,8 @@
 
 use super::Loader;
 use crate::workspace::{Size, Workspace};
-use ssm_kernels::conv2d::{Args, Kernel, Shape};
-use ssm_kernels::{Buf, ImageBackend, KernelError, Storage, View, ViewMut};
+use ssm_kernels::conv2d::{Activation, Args, Kernel, Shape};
+use ssm_kernels::{Buf, ImageBackend, KernelError, Mat, MatMut, Storage, View, ViewMut};
 
 /// A convolution of [`ssm_kernels::conv2d`].
 #[derive(Debug)]
@@ -66,16 +66,19 @@ impl<B: ImageBackend> Conv<B> {
         out: &mut Buf<B, B::Act>,
         scratch: &mut B::Scratch,
     ) -> Result<(), KernelError> {
+        let Size { batch, height, width, channels } = size;
         let (input, output) = (size.len(), self.out_size(size).len());
-        let Size { batch, height, width, .. } = size;
+        let outputs = self.kernel.outputs;
         let args = Args {
             shape: Shape { batch, height, width },
-            x: x.view().part(0..input),
+            x: Mat::of(x.view().part(0..input), batch * height * width, channels),
             weights: &self.weights,
             bias: self.bias.view(),
             add: add.map(|add| add.view().part(0..output)),
+            activation: Activation::None,
         };
-        backend.conv2d(&args, out.view_mut().part(0..output), scratch)
+        let out = MatMut::of(out.view_mut().part(0..output), output / outputs, outputs);
+        backend.conv2d(&args, out, scratch)
     }
 
     /// The convolution of the current activation.

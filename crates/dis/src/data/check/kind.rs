@@ -17,7 +17,7 @@ const VISIBLE: f32 = 0.18215;
 /// The kinds of data sets, as experiments spell them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The official binary files
     Cifar10,
     /// PNG and JPEG files, one folder a class or without classes
@@ -47,7 +47,7 @@ impl Kind {
     ///
     /// # Errors
     /// When there is nothing, or a file of no known kind.
-    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
         let reading = |error| Failure::reading(path, error);
         if !fs::metadata(path).map_err(reading)?.is_dir() {
             return Self::of_file(path);

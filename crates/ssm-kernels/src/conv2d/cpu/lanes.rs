@@ -1,9 +1,10 @@
 //! Pixels and weights in f32: every channel of a pixel is broadcast, and multiplied with a vector of
 //! weights or two.
 
-use super::engine::{Engine, PANEL, Tile, Walk};
+use super::engine::{Engine, NOWHERE, PANEL, Start, Tile, Walk};
+use crate::conv2d::Activation;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use crate::{InstructionSet, Mat, Scratch};
+use crate::{Buffer, InstructionSet, Mat, Scratch};
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -18,6 +19,8 @@ pub(super) struct Lanes(pub(super) InstructionSet);
 
 impl Engine for Lanes {
     type Item = f32;
+    /// Which starts at a cache line, so that no vector lies across two.
+    type Panels = Buffer<f32>;
     const TILE: usize = TILE;
     const PIXEL: usize = PANEL;
     const STEP: usize = STEP;
@@ -26,10 +29,10 @@ impl Engine for Lanes {
     /// 256 KB.
     const STRIP: usize = 64 << 10;
 
-    fn panels(self, weights: Mat<'_, f32>) -> Vec<f32> {
+    fn panels(self, weights: Mat<'_, f32>) -> Buffer<f32> {
         let (rows, columns) = (weights.rows(), weights.cols());
         let panels = columns.div_ceil(PANEL);
-        let mut packed = vec![0.0; panels * rows * PANEL + STEP];
+        let mut packed = Buffer::zeros(panels * rows * PANEL + STEP);
         let blocks = packed[..panels * rows * PANEL].par_chunks_exact_mut(rows * PANEL);
         blocks.enumerate().for_each(|(panel, to)| {
             for (row, to) in to.chunks_exact_mut(PANEL).enumerate() {
@@ -51,11 +54,17 @@ impl Engine for Lanes {
         result
     }
 
-    fn split(self, pixels: &[f32], channels: usize, first: usize, strip: &mut [f32]) {
-        let len = (channels - first).min(PANEL);
-        for (pixel, to) in pixels.chunks_exact(channels).zip(strip.chunks_exact_mut(PANEL)) {
-            to[..len].copy_from_slice(&pixel[first..][..len]);
-            to[len..].fill(0.0);
+    fn split(self, pixels: Mat<'_, f32>, strip: &mut [f32]) {
+        for (pixel, to) in strip.as_chunks_mut().0.iter_mut().enumerate().take(pixels.rows()) {
+            let from = pixels.row(pixel);
+            // A copy whose length is known takes few instructions.
+            match from.first_chunk::<PANEL>() {
+                Some(from) => *to = *from,
+                None => {
+                    to[..from.len()].copy_from_slice(from);
+                    to[from.len()..].fill(0.0);
+                }
+            }
         }
     }
 
@@ -91,8 +100,11 @@ impl Product<'_> {
     /// All tiles, `R` pixels and `V` vectors at a time.
     #[inline(always)]
     fn tiles<S: Simd, const R: usize, const V: usize>(&mut self, simd: S) {
-        for &tile in self.tiles {
-            for first in (0..tile.wanted).step_by(R) {
+        for tile in self.tiles {
+            for first in (0..TILE).step_by(R) {
+                if tile.outs[first..][..R].iter().all(|&out| out == NOWHERE) {
+                    continue;
+                }
                 for vector in (0..self.walk.columns.div_ceil(LANES)).step_by(V) {
                     self.block::<S, R, V>(simd, tile, first, vector);
                 }
@@ -105,33 +117,36 @@ impl Product<'_> {
     fn block<S: Simd, const R: usize, const V: usize>(
         &mut self,
         simd: S,
-        tile: Tile,
+        tile: &Tile,
         first: usize,
         vector: usize,
     ) {
-        let &Walk { strip, pixel_stride, moves, panel, out_stride, columns } = self.walk;
+        let &Walk { strip, pixel_stride, moves, panel, columns, .. } = self.walk;
+        let outs = &tile.outs[first..][..R];
         let mut sums = [[simd.splat(0.0); V]; R];
-        for (r, sums) in sums.iter_mut().enumerate() {
-            // Pixels beyond the last repeat it, and nobody reads their sums.
-            let out = &self.out[tile.out + (first + r).min(tile.wanted - 1) * out_stride..];
+        for (sums, &out) in sums.iter_mut().zip(outs).filter(|(_, out)| **out != NOWHERE) {
+            let from = match self.walk.start {
+                Start::Output => &self.out[out..],
+                Start::Bias(bias) => bias,
+            };
             for (v, sum) in sums.iter_mut().enumerate() {
                 let lane = (vector + v) * LANES;
-                *sum = simd.load_part(&out[lane..columns.min(lane + LANES)]);
+                *sum = simd.load_part(&from[lane..columns.min(lane + LANES)]);
             }
         }
-        let mut at = tile.at + first * pixel_stride;
-        for (panel, step) in
-            panel.as_chunks::<LANES>().0.as_chunks::<STEP_VECTORS>().0.iter().zip(&moves.moves)
-        {
+        let mut at = tile.at + moves.first + first * pixel_stride;
+        let steps = panel.as_chunks::<LANES>().0.as_chunks::<2>().0.as_chunks::<PANEL>().0;
+        for (step, go_on) in steps.iter().zip(&moves.moves) {
             let mut pixels = [&ZEROS; R];
             for r in 0..R {
                 let pixel = strip[at + r * pixel_stride..].first_chunk();
                 pixels[r] = pixel.expect("tiles are inside the strip");
             }
-            for k in 0..PANEL {
+            for (k, channel) in step.iter().enumerate() {
                 let mut weights = [simd.splat(0.0); V];
                 for v in 0..V {
-                    weights[v] = simd.load(&panel[2 * k + vector + v]);
+                    // What cannot be beyond the two is not checked.
+                    weights[v] = simd.load(&channel[(vector + v) % 2]);
                 }
                 for r in 0..R {
                     let x = simd.splat(pixels[r][k]);
@@ -140,20 +155,19 @@ impl Product<'_> {
                     }
                 }
             }
-            at += step;
+            at = at.wrapping_add(*go_on);
         }
-        for (r, sums) in sums.iter().enumerate().take(tile.wanted - first) {
-            let out = &mut self.out[tile.out + (first + r) * out_stride..];
+        let (zero, rectify) = (simd.splat(0.0), self.walk.activation == Activation::Relu);
+        for (sums, &out) in sums.iter().zip(outs).filter(|(_, out)| **out != NOWHERE) {
             for (v, sum) in sums.iter().enumerate() {
                 let lane = (vector + v) * LANES;
-                simd.store_part(*sum, &mut out[lane..columns.min(lane + LANES)]);
+                // In this order NaN stays.
+                let sum = if rectify { simd.max(zero, *sum) } else { *sum };
+                simd.store_part(sum, &mut self.out[out..][lane..columns.min(lane + LANES)]);
             }
         }
     }
 }
-
-/// Vectors of a step of a panel.
-const STEP_VECTORS: usize = STEP / LANES;
 
 /// A pixel before there is one.
 static ZEROS: [f32; PANEL] = [0.0; PANEL];

@@ -1,16 +1,19 @@
-//! The fast f32 form: `rows` cuts the work into tasks, `phases` spares products of doubled images, and
-//! an `Engine` multiplies, which is `tiles` where the CPU has AMX and `lanes` elsewhere.
+//! The fast f32 form: `rows` cuts the work into tasks, which fill a `strip` each, `phases` spares products
+//! of doubled images, and an `Engine` multiplies, which is `tiles` where the CPU has AMX and `lanes` elsewhere.
 
 mod engine;
 mod lanes;
 mod phases;
 mod rows;
+mod strip;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 mod weights;
 
-use super::{Args, Kernel, Shape, check, check_weights};
-use crate::{InstructionSet, KernelError};
+use super::{Activation, Args, Kernel, Shape, check, check_weights};
+use crate::simd::LANES;
+use crate::{InstructionSet, KernelError, Mat, MatMut};
+use std::ops::Range;
 use weights::Packed;
 
 /// Weights of one layer, made for one instruction set.
@@ -22,9 +25,9 @@ pub struct Weights {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Lanes(lanes::Lanes, Packed<f32>),
+    Lanes(lanes::Lanes, Packed<crate::Buffer<f32>>),
     #[cfg(target_arch = "x86_64")]
-    Tiles(Packed<crate::gemm::packed::Line>),
+    Tiles(Packed<Vec<crate::gemm::packed::Line>>),
 }
 
 impl Weights {
@@ -63,15 +66,15 @@ impl Weights {
 ///
 /// # Errors
 /// [`KernelError`] when an operand does not fit the shape.
-pub fn forward(args: &Args<'_, Weights, f32>, out: &mut [f32]) -> Result<(), KernelError> {
+pub fn forward(args: &Args<'_, Weights, f32>, mut out: MatMut<'_, f32>) -> Result<(), KernelError> {
     let kernel = &args.weights.kernel;
-    let (rows, columns) = check(kernel, args, out.len())?;
+    let (rows, columns) = check(kernel, args, &out)?;
     let images = Images { kernel, shape: args.shape, x: args.x, rows, columns };
-    let sum = Sum { bias: args.bias, add: args.add };
+    let sum = Sum { bias: args.bias, add: args.add, activation: args.activation };
     match &args.weights.form {
-        Form::Lanes(lanes, packed) => rows::forward(*lanes, &images, packed, &sum, out),
+        Form::Lanes(lanes, packed) => rows::forward(*lanes, &images, packed, &sum, &mut out),
         #[cfg(target_arch = "x86_64")]
-        Form::Tiles(packed) => rows::forward(tiles::Amx, &images, packed, &sum, out),
+        Form::Tiles(packed) => rows::forward(tiles::Amx, &images, packed, &sum, &mut out),
     }
     Ok(())
 }
@@ -80,66 +83,64 @@ pub fn forward(args: &Args<'_, Weights, f32>, out: &mut [f32]) -> Result<(), Ker
 struct Images<'a> {
     kernel: &'a Kernel,
     shape: Shape,
-    x: &'a [f32],
+    x: Mat<'a, f32>,
     rows: usize,
     columns: usize,
 }
 
-impl<'a> Images<'a> {
-    /// Channels of a pixel as it is stored; none outside the image.
-    #[inline]
-    fn pixel(&self, b: usize, y: isize, x: isize) -> Option<&'a [f32]> {
+impl Images<'_> {
+    /// The row of `x` that is the first pixel of a row of an image; none outside the image.
+    fn row(&self, b: usize, y: isize) -> Option<usize> {
         let y = usize::try_from(y).ok().filter(|&y| y < self.shape.height)?;
-        let x = usize::try_from(x).ok().filter(|&x| x < self.shape.width)?;
-        let pixel = (b * self.shape.height + y) * self.shape.width + x;
-        Some(&self.x[pixel * self.kernel.inputs..][..self.kernel.inputs])
+        Some((b * self.shape.height + y) * self.shape.width)
     }
 
-    /// The first pixels of a row as it is stored; none outside the image.
-    fn row(&self, b: usize, y: isize, pixels: usize) -> Option<&'a [f32]> {
-        let y = usize::try_from(y).ok().filter(|&y| y < self.shape.height)?;
-        let pixel = (b * self.shape.height + y) * self.shape.width;
-        Some(&self.x[pixel * self.kernel.inputs..][..pixels * self.kernel.inputs])
-    }
-
-    /// The pixels under the kernel of one output, `[R, S, I]`.
-    fn patch(&self, b: usize, y: usize, x: usize, patch: &mut [f32]) {
-        let kernel = self.kernel;
-        let stored = |at: usize, kernel_at: usize, before: usize| {
-            let at = (at * kernel.stride + kernel_at) as isize - before as isize;
-            if kernel.upsample2 { at.div_euclid(2) } else { at }
-        };
-        for (tap, to) in patch.chunks_exact_mut(kernel.inputs).enumerate() {
-            let y = stored(y, tap / kernel.width, kernel.padding.top);
-            let x = stored(x, tap % kernel.width, kernel.padding.left);
-            match self.pixel(b, y, x) {
-                Some(pixel) => to.copy_from_slice(pixel),
-                None => to.fill(0.0),
-            }
-        }
-    }
-}
-
-/// What the products are added to.
-struct Sum<'a> {
-    bias: &'a [f32],
-    add: Option<&'a [f32]>,
-}
-
-impl Sum<'_> {
-    /// Writes it to `out`, which is the part of the output from element `first`, a pixel's first.
-    fn start(&self, first: usize, out: &mut [f32]) {
-        let width = self.bias.len();
-        match self.add {
-            None => out.chunks_exact_mut(width).for_each(|out| out.copy_from_slice(self.bias)),
-            Some(add) => {
-                let pixels = out.chunks_exact_mut(width).zip(add[first..].chunks_exact(width));
-                for (out, add) in pixels {
-                    for ((out, add), bias) in out.iter_mut().zip(add).zip(self.bias) {
-                        *out = add + bias;
-                    }
+    /// The pixels under the kernel of some outputs of one row, `[x, R, S, I]`.
+    fn patches(&self, b: usize, y: usize, x: Range<usize>, patches: &mut Vec<f32>) {
+        let &Kernel { inputs, height, width, stride, padding, upsample2, .. } = self.kernel;
+        patches.resize(x.len() * height * width * inputs, 0.0);
+        let growth = if upsample2 { 2 } else { 1 };
+        let [rows, columns] = [growth * self.shape.height, growth * self.shape.width];
+        for (i, x) in x.enumerate() {
+            // Places of the kernel that meet the image.
+            let first = padding.left.saturating_sub(x * stride);
+            let last = (columns + padding.left).saturating_sub(x * stride).min(width);
+            for r in 0..height {
+                let to = &mut patches[(i * height + r) * width * inputs..];
+                let y = (y * stride + r).wrapping_sub(padding.top);
+                if y >= rows || first >= last {
+                    to[..width * inputs].fill(0.0);
+                    continue;
+                }
+                let row = (b * self.shape.height + y / growth) * self.shape.width;
+                let x = x * stride + first - padding.left;
+                if growth == 1 && self.x.row_stride == inputs && (first, last) == (0, width) {
+                    copy(&self.x.data[(row + x) * inputs..], width * inputs, to);
+                    continue;
+                }
+                let to = &mut to[..width * inputs];
+                to[..first * inputs].fill(0.0);
+                to[last * inputs..].fill(0.0);
+                for (s, to) in to.chunks_exact_mut(inputs).enumerate().take(last).skip(first) {
+                    to.copy_from_slice(self.x.row(row + (x + s - first) / growth));
                 }
             }
         }
     }
+}
+
+/// Copies `len` elements, and perhaps some more into what is written next: a copy whose length is
+/// known takes few instructions.
+fn copy(from: &[f32], len: usize, to: &mut [f32]) {
+    match (from.first_chunk::<LANES>(), to.first_chunk_mut::<LANES>()) {
+        (Some(from), Some(to)) if len <= LANES => *to = *from,
+        _ => to[..len].copy_from_slice(&from[..len]),
+    }
+}
+
+/// What the products are added to, and what becomes of the sums.
+struct Sum<'a> {
+    bias: &'a [f32],
+    add: Option<&'a [f32]>,
+    activation: Activation,
 }

@@ -4,13 +4,15 @@
 //! part with rows that many lines apart.
 #![allow(unsafe_code, reason = "tile instructions")]
 
-use super::engine::{Engine, PANEL, Tile, Walk};
-use crate::Mat;
+use super::engine::{Engine, MOST_PIXELS, NOWHERE, PANEL, Start, Tile, Walk};
+use crate::conv2d::Activation;
 use crate::gemm::packed::{self, Line, PART, PART_LINES, Tiles};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::{InstructionSet, Mat};
 use std::arch::asm;
 
 /// Pixels of a tile.
-const TILE: usize = 16;
+const TILE: usize = MOST_PIXELS;
 /// Lines of a pixel.
 const PIXEL: usize = 3;
 /// Lines of a step of a panel.
@@ -22,6 +24,7 @@ pub(super) struct Amx;
 
 impl Engine for Amx {
     type Item = Line;
+    type Panels = Vec<Line>;
     const TILE: usize = TILE;
     const PIXEL: usize = PIXEL;
     const STEP: usize = STEP;
@@ -38,59 +41,46 @@ impl Engine for Amx {
         packed::with_lines(len, work)
     }
 
-    fn split(self, pixels: &[f32], channels: usize, first: usize, strip: &mut [Line]) {
-        packed::split_pixels(pixels, channels, first, strip);
+    fn split(self, pixels: Mat<'_, f32>, strip: &mut [Line]) {
+        packed::split_pixels(&pixels, strip);
     }
 
     fn multiply(self, walk: &Walk<'_, Line>, tiles: &[Tile], out: &mut [f32]) {
         let on = Tiles::new();
+        let mut sums = [0.0; PART];
         for pair in tiles.chunks(2) {
-            let second = pair.get(1).copied().unwrap_or(Tile { wanted: 0, ..pair[0] });
-            walk.add_product(&on, [pair[0], second], out);
+            let nothing = Tile { outs: [NOWHERE; TILE], is_whole: false, ..pair[0] };
+            walk.add_product(&on, [&pair[0], pair.get(1).unwrap_or(&nothing)], &mut sums, out);
         }
     }
 }
 
 impl Walk<'_, Line> {
-    /// Adds the product of two tiles to the output.
+    /// Adds the product of two tiles to the output; `sums` is for what does not go there straight.
     ///
     /// # Panics
     /// When a tile reaches beyond the strip or the output.
-    fn add_product(&self, on: &Tiles, tiles: [Tile; 2], out: &mut [f32]) {
+    fn add_product(&self, on: &Tiles, tiles: [&Tile; 2], sums: &mut [f32; PART], out: &mut [f32]) {
         let a = tiles.map(|tile| {
             let span = self.moves.reach + (TILE - 1) * self.pixel_stride + PIXEL;
-            self.strip[tile.at..][..span].as_ptr()
+            self.strip[tile.at..][..span][self.moves.first..].as_ptr()
         });
         assert_eq!(self.panel.len(), (self.moves.moves.len() + 1) * STEP, "lines of a panel");
-        if self.columns == PANEL && tiles.iter().all(|tile| tile.wanted == TILE) {
-            let out = tiles
-                .map(|tile| out[tile.out..][..(TILE - 1) * self.out_stride + PANEL].as_mut_ptr());
+        let straight = matches!(self.start, Start::Output) && self.activation == Activation::None;
+        if straight && self.columns == PANEL && tiles.iter().all(|tile| tile.is_whole) {
+            let out = tiles.map(|tile| {
+                out[tile.outs[0]..][..(TILE - 1) * self.out_stride + PANEL].as_mut_ptr()
+            });
             // SAFETY: by the slices above; the pixels of two tiles are not the same.
             return unsafe { self.run(on, a, out, self.out_stride) };
         }
         // Sums go on from the same numbers as those of whole tiles, which gives the same bits.
-        let mut sums = [0.0f32; PART];
-        self.each_pixel(tiles, &mut sums, out, |sums, out| sums.copy_from_slice(out));
+        let set = InstructionSet::Amx;
+        dispatch(set, Begin { walk: self, tiles, out, sums });
         let low = sums.as_mut_ptr();
         // SAFETY: `sums` has 32 rows of 32 elements.
         unsafe { self.run(on, a, [low, low.wrapping_add(TILE * PANEL)], PANEL) };
-        self.each_pixel(tiles, &mut sums, out, |sums, out| out.copy_from_slice(sums));
-    }
-
-    /// Calls `f` with the sums of every wanted pixel and their place in the output.
-    fn each_pixel(
-        &self,
-        tiles: [Tile; 2],
-        sums: &mut [f32; PART],
-        out: &mut [f32],
-        f: impl Fn(&mut [f32], &mut [f32]),
-    ) {
-        for (tile, sums) in tiles.iter().zip(sums.chunks_exact_mut(TILE * PANEL)) {
-            for (pixel, sums) in sums.chunks_exact_mut(PANEL).enumerate().take(tile.wanted) {
-                let out = &mut out[tile.out + pixel * self.out_stride..][..self.columns];
-                f(&mut sums[..self.columns], out);
-            }
-        }
+        dispatch(set, End { walk: self, tiles, sums, out });
     }
 
     /// The product. Its steps are those of the product of two packed panels, see
@@ -170,6 +160,83 @@ impl Walk<'_, Line> {
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack)
             );
+        }
+    }
+}
+
+/// Fills the sums of two tiles with what the product is added to.
+struct Begin<'a> {
+    walk: &'a Walk<'a, Line>,
+    tiles: [&'a Tile; 2],
+    out: &'a [f32],
+    sums: &'a mut [f32; PART],
+}
+
+impl Kernel for Begin<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (low, high) = (self.walk.columns.min(LANES), self.walk.columns.saturating_sub(LANES));
+        let rows = self.sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
+        let outs = self.tiles[0].outs.iter().chain(&self.tiles[1].outs);
+        match self.walk.start {
+            Start::Bias(bias) => {
+                // What is written after the product has come until then.
+                for &at in outs.filter(|at| **at != NOWHERE) {
+                    let to = self.out[at..].as_ptr();
+                    simd.prefetch(to);
+                    simd.prefetch(to.wrapping_add(low + high - 1));
+                }
+                let (first, second) = bias.split_at(low);
+                let (first, second) = (simd.load_part(first), simd.load_part(second));
+                for row in rows {
+                    simd.store(first, &mut row[0]);
+                    simd.store(second, &mut row[1]);
+                }
+            }
+            Start::Output => {
+                for (row, &at) in rows.iter_mut().zip(outs) {
+                    if at != NOWHERE {
+                        let (first, second) = self.out[at..][..low + high].split_at(low);
+                        simd.store(simd.load_part(first), &mut row[0]);
+                        simd.store(simd.load_part(second), &mut row[1]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Puts the sums of two tiles to their places.
+struct End<'a> {
+    walk: &'a Walk<'a, Line>,
+    tiles: [&'a Tile; 2],
+    sums: &'a [f32; PART],
+    out: &'a mut [f32],
+}
+
+impl Kernel for End<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (low, high) = (self.walk.columns.min(LANES), self.walk.columns.saturating_sub(LANES));
+        let rows = self.sums.as_chunks::<LANES>().0.as_chunks::<2>().0;
+        let outs = self.tiles[0].outs.iter().chain(&self.tiles[1].outs);
+        for (row, &at) in rows.iter().zip(outs) {
+            if at == NOWHERE {
+                continue;
+            }
+            let (mut a, mut b) = (simd.load(&row[0]), simd.load(&row[1]));
+            if self.walk.activation == Activation::Relu {
+                // In this order NaN stays.
+                let zero = simd.splat(0.0);
+                (a, b) = (simd.max(zero, a), simd.max(zero, b));
+            }
+            let (first, second) = self.out[at..][..low + high].split_at_mut(low);
+            simd.store_part(a, first);
+            simd.store_part(b, second);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Weights of one layer as panels.
 
+use super::Images;
 use super::engine::{Engine, PANEL};
 use super::phases::{Axis, phases};
 use crate::Mat;
@@ -10,13 +11,13 @@ const SHALLOW: usize = PANEL;
 
 /// Weights of one layer.
 #[derive(Clone, Debug)]
-pub(super) struct Packed<I> {
+pub(super) struct Packed<P> {
     pub(super) source: Source,
     /// Channels of a pixel of a strip.
     pub(super) depth: usize,
     /// Slabs of 32 channels of a chunk; the last chunk may be shorter.
     pub(super) chunk: usize,
-    pub(super) phases: Vec<Phase<I>>,
+    pub(super) phases: Vec<Phase<P>>,
 }
 
 /// What a pixel of a strip is.
@@ -30,16 +31,16 @@ pub(super) enum Source {
 
 /// One kind of outputs.
 #[derive(Clone, Debug)]
-pub(super) struct Phase<I> {
+pub(super) struct Phase<P> {
     pub(super) rows: Axis,
     pub(super) columns: Axis,
     /// `[panel, slab, tap]`, a step each, and one step more.
-    pub(super) panels: Vec<I>,
+    pub(super) panels: P,
 }
 
-impl<I> Packed<I> {
+impl<P> Packed<P> {
     /// From `[O, I, R, S]`.
-    pub(super) fn new<E: Engine<Item = I>>(engine: E, kernel: &Kernel, weight: &[f32]) -> Self {
+    pub(super) fn new<E: Engine<Panels = P>>(engine: E, kernel: &Kernel, weight: &[f32]) -> Self {
         let (source, geometry) = if kernel.inputs < SHALLOW {
             let inputs = kernel.inputs * kernel.height * kernel.width;
             (Source::Patches, Kernel::same(inputs, kernel.outputs, 1))
@@ -61,6 +62,14 @@ impl<I> Packed<I> {
         };
         let phases = axes.into_iter().map(phase).collect();
         Self { source, depth, chunk, phases }
+    }
+
+    /// Columns of the images from which strips are made.
+    pub(super) fn width(&self, images: &Images<'_>) -> usize {
+        match self.source {
+            Source::Pixels => images.shape.width,
+            Source::Patches => images.columns,
+        }
     }
 }
 

@@ -124,23 +124,29 @@ fn pack_tile<const PARTS: usize>(
     }
 }
 
-/// Splits 32 channels of successive pixels of `channels` each, from channel `first`, into three parts
-/// a pixel, one line each; what lies beyond the last channel is 0.
+/// Splits at most 32 channels of successive pixels, which are rows, into three parts a pixel, one
+/// line each; what lies beyond the last channel is 0.
 ///
 /// # Panics
-/// When the CPU lacks AVX-512 BW or BF16, or `first` is beyond the channels.
-pub(crate) fn split_pixels(pixels: &[f32], channels: usize, first: usize, strip: &mut [Line]) {
+/// When the CPU lacks AVX-512 BW or BF16, or a pixel has more channels.
+pub(crate) fn split_pixels(pixels: &Mat<'_, f32>, strip: &mut [Line]) {
     assert!(is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16"));
+    assert!(pixels.cols <= PANEL, "{} channels of a slab", pixels.cols);
     // SAFETY: the features were detected.
-    unsafe { split_on(pixels, channels, first, strip) };
+    unsafe { split_on(pixels, strip) };
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn split_on(pixels: &[f32], channels: usize, first: usize, strip: &mut [Line]) {
-    let len = (channels - first).min(PANEL);
+fn split_on(pixels: &Mat<'_, f32>, strip: &mut [Line]) {
+    let len = pixels.cols;
     let (low_len, high_len) = (len.min(TILE), len.saturating_sub(TILE));
-    for (pixel, lines) in pixels.chunks_exact(channels).zip(strip.as_chunks_mut::<3>().0) {
-        let start = pixel[first..][..len].as_ptr();
+    for (pixel, lines) in strip.as_chunks_mut::<3>().0.iter_mut().enumerate().take(pixels.rows) {
+        let start = pixels.row(pixel).as_ptr();
+        // The same channels of a later pixel, too scattered for the CPU to guess.
+        for line in [0, TILE] {
+            let next = start.wrapping_add(TILE * pixels.row_stride + line);
+            _mm_prefetch::<_MM_HINT_T0>(next.cast());
+        }
         // SAFETY: the lengths mask what is not of the slice above.
         let low = unsafe { _mm512_maskz_loadu_ps(mask(low_len), start) };
         // SAFETY: as above.

@@ -1,0 +1,54 @@
+//! `dis eval npz`: between folders of PNG files and the archives that evaluation programs read.
+
+use super::images::{ImagePolicy, Images};
+use crate::exit::{self, Failure};
+use crate::image_sink::ImageSink;
+use crate::info::units;
+use crate::progress;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Images read together.
+const BATCH: usize = 64;
+
+/// A set of images as an .npz with `arr_0` [N, H, W, 3], or as a folder of PNG files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Images: a folder, .zip, .tar, .npz, the folder of CIFAR-10 or an experiment file
+    #[arg(value_name = "SET")]
+    set: PathBuf,
+    /// What to make: a file .npz, or else a folder that does not exist
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    #[command(flatten)]
+    policy: ImagePolicy,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let out = args.out.as_path();
+    if out.exists() {
+        let what = format!("{} exists", out.display());
+        return Err(Failure::usage(what).help("give another name, or remove it first").into());
+    }
+    exit::check_parent(out)?;
+    let mut images = Images::open(&args.set, args.policy)?;
+    let (count, [height, width]) = (images.count(), images.size());
+    let mut sink = ImageSink::create(out, count, [height, width])?;
+    let bar = progress::bar(count, 0, "images");
+    let mut bytes = Vec::new();
+    loop {
+        let read = images.read(BATCH, &mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        sink.write(&bytes)?;
+        bar.inc(read as u64);
+    }
+    bar.finish_and_clear();
+    sink.finish()?;
+    images.finish();
+    let count = units::thousands(count);
+    exit::print(&format!("{}\n{count} images of {height}x{width}\n", out.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
