@@ -21,6 +21,9 @@ pub(crate) enum Command {
     /// Draw images from a run
     #[command(disable_help_flag = true)]
     Sample(Untouched),
+    /// Score images against a reference: FID, sFID, IS, precision and recall
+    #[command(disable_help_flag = true)]
+    Eval(Untouched),
     /// Encode the images of an experiment into a cache of latents
     #[command(disable_help_flag = true)]
     Encode(Untouched),
@@ -56,6 +59,7 @@ impl Command {
         match self {
             Self::Train(_) => "train",
             Self::Sample(_) => "sample",
+            Self::Eval(_) => "eval",
             Self::Encode(_) => "encode",
             Self::Ema(_) => "ema",
             Self::Data(_) => "data",
