@@ -26,19 +26,20 @@ use std::time::Instant;
 
 const EXAMPLES: &str = "\
 Examples:
-  dis eval --samples fid.npz --reference VIRTUAL_imagenet256_labeled.npz --weights inception.safetensors
-  dis eval --samples samples/ --reference cifar10-train.npz --weights inception.safetensors --protocol pytorch-fid
-  dis eval --samples data/cifar10:test --reference data/cifar10:train --features-from random-inception
-  dis eval --samples a.safetensors --reference b.safetensors --metrics fid,pr,kid    two files of features
-  dis eval stats data/cifar10 --out cifar10.safetensors --weights inception.safetensors
-  dis eval features samples/ --out samples.safetensors --weights inception.safetensors
-  dis eval npz samples/ --out samples.npz
+  dis eval --samples a.npz --reference VIRTUAL_imagenet256_labeled.npz --weights W
+  dis eval --samples out/ --reference cifar10.npz --weights W --protocol pytorch-fid
+  dis eval --samples data/cifar10:test --reference data/cifar10:train \\
+           --features-from random-inception              to try it out without weights
+  dis eval --samples a.safetensors --reference b.safetensors --metrics fid,pr,kid
+  dis eval stats data/cifar10 --out cifar10.safetensors --weights W
+  dis eval npz out/ --out out.npz
+W is what `dis convert pt_inception-2015-12-05-6726825d.pth W` made.
 
-A set is a folder, .zip or .tar of images, an .npz with arr_0 (images), one with mu and sigma
-(statistics) or with all of them, a file that `dis eval stats` or `features` made, the folder of CIFAR-10
-(PATH:test for its other part), or an experiment file, whose images are prepared as for training.
-Images have 8 bits and three channels; grey ones are repeated. docs/evaluation.md says how to reproduce
-published figures.";
+A set is a folder, .zip or .tar of images; an .npz with arr_0 (images), with mu and
+sigma (statistics) or with all three; a file that `dis eval stats` or `features` made;
+the folder of CIFAR-10 (PATH:test for its other part); or an experiment file, whose
+images are prepared as for training. Images have 8 bits and three channels; grey ones
+are repeated. docs/evaluation.md says how to reproduce published figures.";
 
 /// FID, sFID, Inception Score, precision and recall, by the papers' protocols.
 #[derive(Debug, clap::Args)]

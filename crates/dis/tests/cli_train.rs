@@ -205,7 +205,7 @@ fn fast_makes_five_steps_somewhere_else() {
 
 #[test]
 fn help_is_as_recorded() {
-    let facts: [(&str, &[&str], &[&str]); 9] = [
+    let facts: [(&str, &[&str], &[&str]); 12] = [
         ("dis", &["--help"], &["train", "sample", "Exit codes", "75  checkpoint saved"]),
         (
             "train",
@@ -244,6 +244,24 @@ fn help_is_as_recorded() {
             "encode",
             &["encode", "--help"],
             &["--skip-broken", "--shard-size", "--check", "[encode]", "data.path", "same bytes"],
+        ),
+        (
+            "eval",
+            &["eval", "--help"],
+            &[
+                "--reference",
+                "random-inception",
+                "pytorch-fid",
+                "class-pr",
+                "--force",
+                "docs/evaluation.md",
+            ],
+        ),
+        ("eval-stats", &["eval", "stats", "--help"], &["mu, sigma", "fingerprint", "--out"]),
+        (
+            "convert",
+            &["convert", "--help"],
+            &["<IN>", "--key", "Inception", "No code of a pickle is run"],
         ),
         ("data-verify", &["data", "verify", "--help"], &["<CACHE>", "hash", "after a copy"]),
         (
