@@ -201,7 +201,7 @@ impl ScoreArgs {
             ("comparison".to_string(), json!(comparison)),
             ("subset_seed".to_string(), json!(self.subset_seed)),
             ("covariance".to_string(), json!("divided by N - 1")),
-            ("precision".to_string(), json!("f32, no TF32; statistics f64")),
+            ("arithmetic".to_string(), json!("features f32 without TF32, statistics f64")),
         ])
     }
 }
