@@ -203,74 +203,68 @@ fn fast_makes_five_steps_somewhere_else() {
     assert!(runs.len() == 1 && name.starts_with("quickstart-fast-"), "{name}");
 }
 
+/// Recorded help: its file, how it is asked for, and words that have to be in it.
+const HELP: [(&str, &[&str], &[&str]); 12] = [
+    ("dis", &["--help"], &["train", "sample", "Exit codes", "75  checkpoint saved"]),
+    (
+        "train",
+        &["train", "--help"],
+        &["--set", "--run-dir", "--max-steps", "quickstart", "same command resumes", "75"],
+    ),
+    (
+        "sample",
+        &["sample", "--help"],
+        &["--count", ".npz", "arr_0", "--classes", "--guidance", "not on the batch size"],
+    ),
+    (
+        "ema",
+        &["ema", "--help"],
+        &["--std", "--step", "--out", "train.ema_power", "dis sample", "condition", "missed"],
+    ),
+    (
+        "data-download",
+        &["data", "download", "--help"],
+        &["cifar10", "--out", "--url", "--sha256", "--list", "goes on where", "NO_PROXY"],
+    ),
+    (
+        "data-check",
+        &["data", "check", "--help"],
+        &["webdataset", "--part", "--size", "--skip-broken", "--broken", "--grid", "a row a class"],
+    ),
+    (
+        "encode",
+        &["encode", "--help"],
+        &["--skip-broken", "--shard-size", "--check", "[encode]", "data.path", "same bytes"],
+    ),
+    (
+        "eval",
+        &["eval", "--help"],
+        &[
+            "--reference",
+            "random-inception",
+            "pytorch-fid",
+            "class-pr",
+            "--force",
+            "docs/evaluation.md",
+        ],
+    ),
+    ("eval-stats", &["eval", "stats", "--help"], &["mu, sigma", "fingerprint", "--out"]),
+    (
+        "convert",
+        &["convert", "--help"],
+        &["<IN>", "--key", "Inception", "No code of a pickle is run"],
+    ),
+    ("data-verify", &["data", "verify", "--help"], &["<CACHE>", "hash", "after a copy"]),
+    (
+        "bench",
+        &["bench", "--help"],
+        &["S/2 --train", "--rounds", "--threads", "--json", "ceilings", "page faults"],
+    ),
+];
+
 #[test]
 fn help_is_as_recorded() {
-    let facts: [(&str, &[&str], &[&str]); 12] = [
-        ("dis", &["--help"], &["train", "sample", "Exit codes", "75  checkpoint saved"]),
-        (
-            "train",
-            &["train", "--help"],
-            &["--set", "--run-dir", "--max-steps", "quickstart", "same command resumes", "75"],
-        ),
-        (
-            "sample",
-            &["sample", "--help"],
-            &["--count", ".npz", "arr_0", "--classes", "--guidance", "not on the batch size"],
-        ),
-        (
-            "ema",
-            &["ema", "--help"],
-            &["--std", "--step", "--out", "train.ema_power", "dis sample", "condition", "missed"],
-        ),
-        (
-            "data-download",
-            &["data", "download", "--help"],
-            &["cifar10", "--out", "--url", "--sha256", "--list", "goes on where", "NO_PROXY"],
-        ),
-        (
-            "data-check",
-            &["data", "check", "--help"],
-            &[
-                "webdataset",
-                "--part",
-                "--size",
-                "--skip-broken",
-                "--broken",
-                "--grid",
-                "a row a class",
-            ],
-        ),
-        (
-            "encode",
-            &["encode", "--help"],
-            &["--skip-broken", "--shard-size", "--check", "[encode]", "data.path", "same bytes"],
-        ),
-        (
-            "eval",
-            &["eval", "--help"],
-            &[
-                "--reference",
-                "random-inception",
-                "pytorch-fid",
-                "class-pr",
-                "--force",
-                "docs/evaluation.md",
-            ],
-        ),
-        ("eval-stats", &["eval", "stats", "--help"], &["mu, sigma", "fingerprint", "--out"]),
-        (
-            "convert",
-            &["convert", "--help"],
-            &["<IN>", "--key", "Inception", "No code of a pickle is run"],
-        ),
-        ("data-verify", &["data", "verify", "--help"], &["<CACHE>", "hash", "after a copy"]),
-        (
-            "bench",
-            &["bench", "--help"],
-            &["S/2 --train", "--rounds", "--threads", "--json", "ceilings", "page faults"],
-        ),
-    ];
-    for (name, args, words) in facts {
+    for (name, args, words) in HELP {
         let help = finish(dis(args)).succeeds().stdout;
         for word in words {
             assert!(help.contains(word), "no {word:?} in\n{help}");

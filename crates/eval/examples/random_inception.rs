@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         eprintln!("usage: random_inception FILE");
         return ExitCode::from(2);
     };
-    match write(file.as_ref(), &random(0)) {
+    match write(file.as_ref(), &random(0), None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -117,11 +117,11 @@ pub fn compare(
     Ok(found)
 }
 
-/// Whether distances may be called FID: no side says that its features are not Inception's, and at
-/// least one says that they are.
+/// Whether distances may be called FID: at least one side says that its features are those of the
+/// published weights, and none that they are others.
 fn genuine(reference: &Measured, samples: &Measured) -> bool {
     let networks = [reference, samples].map(|side| {
-        side.fingerprint.features.as_ref().map(|features| features.network.is_inception())
+        side.fingerprint.features.as_ref().map(|features| features.network.gives_fid())
     });
     networks.contains(&Some(true)) && !networks.contains(&Some(false))
 }
@@ -345,7 +345,10 @@ impl Network {
     /// What its distances are, for people who may take them for FID.
     pub fn caution(&self) -> Option<&'static str> {
         match self {
-            Self::Inception { .. } => None,
+            Self::Inception { published: true, .. } => None,
+            Self::Inception { published: false, .. } => Some(
+                "nothing says that the weights are the published ones: not FID, and no paper's number",
+            ),
             Self::RandomInception { .. } => {
                 Some("features of a network with random weights: not FID, and no paper's number")
             }

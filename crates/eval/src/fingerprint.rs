@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 1;
 pub struct FeatureSpec {
     /// [`FORMAT`].
     pub format: u32,
-    /// Which network; only [`Network::Inception`] gives an FID.
+    /// Which network; only Inception with the published weights gives an FID.
     pub network: Network,
     /// Name of the protocol.
     pub protocol: String,
@@ -38,8 +38,10 @@ pub struct FeatureSpec {
 pub enum Network {
     /// Inception-v3 of 2015 with weights of a file.
     Inception {
-        /// BLAKE3 of names, shapes and numbers.
+        /// BLAKE3 of the file.
         weights: String,
+        /// Whether the file says that it was made of the published weights.
+        published: bool,
     },
     /// The same network with random weights: distances of its features are no FID.
     RandomInception {
@@ -52,15 +54,18 @@ pub enum Network {
 
 impl Network {
     /// Whether distances of its features may be called FID.
-    pub fn is_inception(&self) -> bool {
-        matches!(self, Self::Inception { .. })
+    pub fn gives_fid(&self) -> bool {
+        matches!(self, Self::Inception { published: true, .. })
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inception { weights } => write!(f, "inception, weights {}", short(weights)),
+            Self::Inception { weights, published } => {
+                let whose = if *published { "published" } else { "unknown" };
+                write!(f, "inception, {whose} weights {}", short(weights))
+            }
             Self::RandomInception { seed } => write!(f, "random-inception, seed {seed}"),
             Self::Pixels => f.write_str("pixels"),
         }
@@ -202,7 +207,7 @@ mod tests {
         let layer = |name: &str, dim| Layer { name: name.into(), dim };
         FeatureSpec {
             format: FORMAT,
-            network: Network::Inception { weights: "0123456789abcdef0123".into() },
+            network: Network::Inception { weights: "0123456789abcdef0123".into(), published: true },
             protocol: "adm".into(),
             resize: "TF1 bilinear".into(),
             value_map: "(x - 128) / 128".into(),

@@ -28,7 +28,7 @@ fn spec(network: Network) -> FeatureSpec {
 }
 
 fn inception() -> FeatureSpec {
-    spec(Network::Inception { weights: "0123456789abcdef".into() })
+    spec(Network::Inception { weights: "0123456789abcdef".into(), published: true })
 }
 
 /// Numbers in [0, 1) that have nothing to do with each other.
@@ -122,6 +122,8 @@ fn nothing_but_inception_gives_an_fid() {
     assert_eq!(named(Some(inception()), random()), other);
     assert_eq!(named(None, Some(spec(Network::Pixels))), other);
     assert_eq!(named(None, None), other);
+    let unknown = Network::Inception { weights: "0123456789abcdef".into(), published: false };
+    assert_eq!(named(None, Some(spec(unknown))), other);
 }
 
 #[test]

@@ -186,3 +186,14 @@ fn parts_merge_to_the_whole_and_differently_made_ones_do_not() {
     let unknown = StatisticsFile { pool: Statistics { count: None, ..statistics(0.0) }, ..file() };
     assert!(file().merge(&unknown).unwrap_err().to_string().contains("unknown"));
 }
+
+#[test]
+fn a_fingerprint_of_another_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.safetensors");
+    let mut newer = file();
+    newer.fingerprint.features.as_mut().unwrap().format = 9;
+    write_statistics(&path, &newer).unwrap();
+    let error = read_statistics(&path).unwrap_err().to_string();
+    assert!(error.contains("format of the fingerprint is 9, expected 1"), "{error}");
+}

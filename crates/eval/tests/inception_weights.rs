@@ -36,16 +36,16 @@ fn what_is_written_is_read() {
     let tensors = random(3);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inception.safetensors");
-    write(&path, &tensors).unwrap();
+    write(&path, &tensors, None).unwrap();
     let found = read(&path).unwrap();
     assert_eq!(found.tensors, tensors);
     let bytes = fs::read(&path).unwrap();
     assert_eq!(found.blake3, blake3::hash(&bytes).to_hex().as_str());
-    write(&path, &tensors).unwrap();
+    write(&path, &tensors, None).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes, "equal input gives equal bytes");
     let nowhere = folder.path().join("absent/inception.safetensors");
     assert!(
-        matches!(write(&nowhere, &tensors), Err(EvalError::Io { path, .. }) if path == nowhere)
+        matches!(write(&nowhere, &tensors, None), Err(EvalError::Io { path, .. }) if path == nowhere)
     );
     assert!(matches!(read(&nowhere), Err(EvalError::Io { path, .. }) if path == nowhere));
 }
@@ -99,7 +99,7 @@ fn every_difference_is_in_one_error() {
     assert_eq!(mismatch.differences.len(), 472);
     assert_eq!(mismatch.differences[471].kind, DifferenceKind::Missing);
     assert!(mismatch.to_string().ends_with("\n  ... and 464 more"), "{mismatch}");
-    assert!(matches!(write("x".as_ref(), &TensorMap::new()), Err(EvalError::Weights(_))));
+    assert!(matches!(write("x".as_ref(), &TensorMap::new(), None), Err(EvalError::Weights(_))));
 }
 
 #[test]
@@ -123,4 +123,21 @@ fn files_of_another_kind_are_refused_without_a_large_allocation() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn only_the_published_file_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let tensors = random(1);
+    let published = |source: Option<&str>| {
+        write(&path, &tensors, source).unwrap();
+        let file = read(&path).unwrap();
+        assert_eq!(file.source_sha256.as_deref(), source);
+        file.is_published()
+    };
+    let hash = |start: &str| format!("{start}{}", "0".repeat(56));
+    assert!(published(Some(&hash("6726825d"))));
+    assert!(!published(Some(&hash("0726825d"))));
+    assert!(!published(None));
 }

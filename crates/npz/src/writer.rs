@@ -20,12 +20,23 @@ const PRELUDE: usize = 10;
 #[derive(Debug)]
 pub struct Writer {
     zip: ZipWriter<BufWriter<File>>,
-    partial: PathBuf,
+    partial: PartialFile,
     file: PathBuf,
     /// Names of the arrays so far.
     names: Vec<String>,
     /// Bytes that the last of them still lacks.
     left: u64,
+}
+
+/// A file that is removed unless it was given another name.
+#[derive(Debug)]
+struct PartialFile(PathBuf);
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // After a rename there is nothing to remove.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Writer {
@@ -40,6 +51,7 @@ impl Writer {
         let partial = PathBuf::from(partial);
         let opened = File::create(&partial).map_err(NpzError::io(&partial))?;
         let zip = ZipWriter::new(BufWriter::new(opened));
+        let partial = PartialFile(partial);
         Ok(Self { zip, partial, file, names: Vec::new(), left: 0 })
     }
 
@@ -60,7 +72,7 @@ impl Writer {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .large_file(true);
-        let io = NpzError::io(&self.partial);
+        let io = NpzError::io(&self.partial.0);
         let mut begin = || -> Result<(), std::io::Error> {
             self.zip.start_file(format!("{name}.npy"), options)?;
             self.zip.write_all(&header(element, shape))
@@ -82,7 +94,7 @@ impl Writer {
         let (names, left, len) = (&self.names, self.left, bytes.len() as u64);
         assert!(len <= left, "array {:?}: {len} bytes, expected {left}", names.last());
         self.left -= len;
-        self.zip.write_all(bytes).map_err(NpzError::io(&self.partial))
+        self.zip.write_all(bytes).map_err(NpzError::io(&self.partial.0))
     }
 
     /// Adds a whole array.
@@ -118,10 +130,10 @@ impl Writer {
     /// When the last array lacks elements.
     pub fn finish(self) -> Result<(), NpzError> {
         self.check_complete();
-        let buffered = self.zip.finish().map_err(NpzError::io(&self.partial))?;
+        let buffered = self.zip.finish().map_err(NpzError::io(&self.partial.0))?;
         let file = buffered.into_inner().map_err(|e| e.into_error());
-        file.and_then(|file| file.sync_all()).map_err(NpzError::io(&self.partial))?;
-        std::fs::rename(&self.partial, &self.file).map_err(NpzError::io(&self.file))
+        file.and_then(|file| file.sync_all()).map_err(NpzError::io(&self.partial.0))?;
+        std::fs::rename(&self.partial.0, &self.file).map_err(NpzError::io(&self.file))
     }
 
     fn write_each<T: Copy, const SIZE: usize>(

@@ -4,7 +4,7 @@ use super::checkpoint::TensorSet;
 use crate::exit::Failure;
 use crate::info::units::thousands;
 use eval::EvalError;
-use eval::inception::weights::{self, Tensor, TensorMap};
+use eval::inception::weights::{self, PUBLISHED_SHA256, Tensor, TensorMap};
 use ring::digest::{Context, SHA256};
 use std::fs::File;
 use std::io::Read;
@@ -16,9 +16,6 @@ pub(super) const LANDMARK: &str = "Conv2d_1a_3x3.conv.weight";
 
 /// What ends the names of counts that norms keep while they are trained, and nothing reads.
 pub(super) const COUNT: &str = ".num_batches_tracked";
-
-/// How the SHA-256 of the published file starts; its name ends so, as those of torch hub do.
-const PUBLISHED: &str = "6726825d";
 
 /// Writes the weights to `partial`, if they are those of the network. Returns what was found.
 pub(super) fn convert(
@@ -40,16 +37,17 @@ pub(super) fn convert(
         .map(|(name, t)| (name, Tensor { shape: t.shape, data: t.data }))
         .collect();
     weights::check(&tensors, set.source()).map_err(|error| Failure::data(error.to_string()))?;
-    weights::write(partial, &tensors).map_err(|error| match error {
+    let hash = sha256(input)?;
+    weights::write(partial, &tensors, Some(&hash)).map_err(|error| match error {
         EvalError::Io { error, .. } => Failure::writing(partial, error),
         other => Failure::data(other.to_string()),
     })?;
     let count: usize = tensors.values().map(|tensor| tensor.data.len()).sum();
-    let start = sha256_start(input)?;
-    let is_published = match start == PUBLISHED {
+    let is_published = match hash.starts_with(PUBLISHED_SHA256) {
         true => "the published file".to_string(),
-        false => format!("not the published file, whose SHA-256 starts with {PUBLISHED}"),
+        false => format!("not the published file, whose SHA-256 starts with {PUBLISHED_SHA256}"),
     };
+    let start = &hash[..8];
     Ok(format!(
         "found    {} tensors, {} parameters\nnetwork  Inception of FID\n\
          sha256   {start}…, {is_published}\n",
@@ -58,8 +56,8 @@ pub(super) fn convert(
     ))
 }
 
-/// The first eight hexadecimal digits of a file's SHA-256.
-fn sha256_start(path: &Path) -> Result<String, Failure> {
+/// SHA-256 of a file, in hexadecimal.
+fn sha256(path: &Path) -> Result<String, Failure> {
     let mut context = Context::new(&SHA256);
     let mut block = vec![0; 1 << 20];
     let mut read = || -> std::io::Result<()> {
@@ -72,5 +70,5 @@ fn sha256_start(path: &Path) -> Result<String, Failure> {
         }
     };
     read().map_err(|error| Failure::reading(path, error))?;
-    Ok(context.finish().as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -131,8 +131,8 @@ fn parse_subsets(text: &str) -> Result<KidSubsets, String> {
         Some(KidSubsets { count: count.parse().ok()?, size: size.parse().ok()? })
     });
     parts
-        .filter(|subsets| subsets.count > 0 && subsets.size > 1)
-        .ok_or_else(|| "expected COUNTxSIZE, such as 100x1000, with two images or more".into())
+        .filter(|subsets| (1..=100_000).contains(&subsets.count) && subsets.size > 1)
+        .ok_or_else(|| "expected COUNTxSIZE, such as 100x1000: 1 to 100000 of two or more".into())
 }
 
 impl ScoreArgs {
@@ -154,6 +154,19 @@ impl ScoreArgs {
     /// The metrics that are asked for by name.
     pub(crate) fn metrics(&self) -> &[Metric] {
         &self.metrics
+    }
+
+    /// Images that some metrics cannot do without.
+    pub(crate) fn least_images(&self, metrics: &[Metric]) -> u64 {
+        let neighbours = u64::from(self.neighbours) + 1;
+        let least = metrics.iter().map(|metric| match metric {
+            Metric::PrecisionRecall | Metric::DensityCoverage | Metric::ClassPrecisionRecall => {
+                neighbours
+            }
+            Metric::FidInfinity => 3,
+            Metric::Fid | Metric::Sfid | Metric::InceptionScore | Metric::Kid => 2,
+        });
+        least.max().unwrap_or(2)
     }
 
     /// How images are divided for the Inception Score.

@@ -34,7 +34,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     exit::check_parent(out)?;
     let mut images = Images::open(&args.set, args.policy)?;
     let (count, [height, width]) = (images.count(), images.size());
-    let mut sink = ImageSink::create(out, count, [height, width])?;
+    if images.is_labelled() {
+        tracing::warn!("{}: the classes of its images are left behind", args.set.display());
+    }
+    // An archive has its name when it is complete; so has a folder.
+    let is_archive = out.extension().is_some_and(|ending| ending == "npz");
+    let unfinished = out.with_file_name(format!(
+        "{}.partial",
+        out.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    if !is_archive && unfinished.exists() {
+        let what = format!("{} exists, from a command that was stopped", unfinished.display());
+        return Err(Failure::usage(what).help("remove it first").into());
+    }
+    let place = if is_archive { out } else { &unfinished };
+    let mut sink = ImageSink::create(place, count, [height, width])?;
     let bar = progress::bar(count, 0, "images");
     let mut bytes = Vec::new();
     loop {
@@ -47,6 +61,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     bar.finish_and_clear();
     sink.finish()?;
+    if !is_archive {
+        std::fs::rename(&unfinished, out).map_err(|error| Failure::writing(out, error))?;
+    }
     images.finish();
     let count = units::thousands(count);
     exit::print(&format!("{}\n{count} images of {height}x{width}\n", out.display()))?;

@@ -152,6 +152,13 @@ pub(super) fn features(args: &FeaturesArgs) -> Result<ExitCode> {
 
 pub(super) fn merge(args: &MergeArgs) -> Result<ExitCode> {
     check_output(&args.out, &["safetensors", "npz"], args.force)?;
+    for (at, path) in args.files.iter().enumerate() {
+        let same = |other: &PathBuf| other.canonicalize().ok() == path.canonicalize().ok();
+        if path.exists() && args.files[..at].iter().any(same) {
+            let what = format!("{} is given twice, its images would count twice", path.display());
+            return Err(Failure::usage(what).into());
+        }
+    }
     let mut merged: Option<StatisticsFile> = None;
     for path in &args.files {
         let file = eval::files::read_statistics(path)?;

@@ -37,8 +37,9 @@ impl FeatureSource {
                 (Network::RandomInception { seed: RANDOM_SEED }, weights::random(RANDOM_SEED))
             }
             FeaturesFrom::File(file) => {
-                let WeightFile { tensors, blake3 } = read(&file)?;
-                (Network::Inception { weights: blake3 }, tensors)
+                let file = read(&file)?;
+                let published = file.is_published();
+                (Network::Inception { weights: file.blake3, published }, file.tensors)
             }
         };
         let spec = FeatureSpec::of(protocol, network);
@@ -58,6 +59,11 @@ fn read(file: &Path) -> Result<WeightFile> {
         let what = format!("{}: no such file of weights", file.display());
         let help = "`dis convert pt_inception-2015-12-05-6726825d.pth inception.safetensors` makes one \
                     of the published file; docs/evaluation.md says where that is to be had";
+        return Err(Failure::data(what).help(help).into());
+    }
+    if file.extension().is_some_and(|ending| ending == "pth" || ending == "pt") {
+        let what = format!("{}: a file of torch, expected safetensors", file.display());
+        let help = format!("dis convert {} inception.safetensors", file.display());
         return Err(Failure::data(what).help(help).into());
     }
     Ok(weights::read(file)?)

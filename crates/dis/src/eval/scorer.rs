@@ -9,6 +9,7 @@ use crate::progress;
 use anyhow::{Context, Result};
 use eval::compare::{Options, compare};
 use eval::fingerprint::{FeatureSpec, Fingerprint, Origin};
+use eval::statistics::Statistics;
 use eval::{Collector, ImageBatch, Keep, Measured, Metric, Needs, Report, check_fingerprints};
 use std::path::Path;
 use std::time::Instant;
@@ -31,10 +32,15 @@ pub(super) fn metrics(
     can_give: impl Fn(usize, Needs) -> bool,
 ) -> Result<Vec<Metric>, Failure> {
     let lacking = |metric: &Metric| (0..2).find(|&side| !can_give(side, metric.needs()[side]));
-    if asked.is_empty() {
+    let mut wanted: Vec<Metric> = Vec::new();
+    asked.iter().for_each(|metric| match wanted.contains(metric) {
+        true => {}
+        false => wanted.push(*metric),
+    });
+    if wanted.is_empty() {
         return Ok(usual(network).iter().copied().filter(|m| lacking(m).is_none()).collect());
     }
-    for metric in asked {
+    for metric in &wanted {
         let Some(side) = lacking(metric) else { continue };
         let (needs, name) = (metric.needs()[side], ["reference", "samples"][side]);
         let parts = [
@@ -46,10 +52,11 @@ pub(super) fn metrics(
         let parts: Vec<&str> =
             parts.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, what)| what).collect();
         let what = format!("{metric} needs {} of the {name}, which has not all", parts.join(", "));
-        let help = "leave it out of --metrics, or give images or a file of features";
+        let help = "leave it out of the metrics, or give images or a file of features; of the protocols \
+                    adm alone has spatial features and logits";
         return Err(Failure::usage(what).help(help));
     }
-    Ok(asked.to_vec())
+    Ok(wanted)
 }
 
 /// Scores what is drawn against one reference.
@@ -63,9 +70,11 @@ pub(crate) struct Scorer {
 }
 
 impl Scorer {
-    /// Opens the reference and the network, and turns a reference of images into features.
+    /// Opens the reference and the network, and turns a reference of images into features. `count` images
+    /// will be scored at a time, and nothing but those images can then be wrong.
     pub(crate) fn open(
         reference: &Path,
+        count: u64,
         features: &FeatureArgs,
         score: &ScoreArgs,
         device: &OpenDevice,
@@ -91,7 +100,15 @@ impl Scorer {
                 check_fingerprints(&known, &samples, score.force)?;
             }
             let [of_reference, keep] = keep(&metrics, score);
+            let least = score.least_images(&metrics);
+            if count < least {
+                let what = format!("{count} images are too few for the metrics, expected {least}");
+                return Err(Failure::usage(what)
+                    .help("ask for more images or fewer metrics")
+                    .into());
+            }
             let reference = side.measure(Some(&mut source), of_reference)?;
+            check_lengths(&reference, &source, &metrics)?;
             let warnings = check_fingerprints(&reference.fingerprint, &samples, score.force)?;
             let options = score.options(metrics)?;
             Ok(Self { reference, source, options, keep, score: score.clone(), warnings })
@@ -114,6 +131,26 @@ impl Scorer {
         let collector = Collector::new(self.source.network.as_ref(), self.keep, count)?;
         Ok(Scoring { scorer: self, collector, start: Instant::now() })
     }
+}
+
+/// Refuses a reference whose features have other lengths than those of the network.
+fn check_lengths(
+    reference: &Measured,
+    source: &FeatureSource,
+    metrics: &[Metric],
+) -> Result<(), Failure> {
+    let spatial = reference.spatial.as_ref().filter(|_| metrics.contains(&Metric::Sfid));
+    let lengths = [
+        ("features", Some(reference.pool.dim()), source.network.dim()),
+        ("spatial features", spatial.map(Statistics::dim), source.network.spatial_dim()),
+    ];
+    for (what, got, expected) in lengths {
+        if let Some(got) = got.filter(|&got| got != expected) {
+            let what = format!("it has {got} {what} an image, expected {expected} of the network");
+            return Err(Failure::data(what));
+        }
+    }
+    Ok(())
 }
 
 /// What to keep of both sides.

@@ -52,7 +52,7 @@ impl EvalArgs {
             let what = "--eval-reference: --count is 1, expected 2 or more images";
             return Err(Failure::usage(what).into());
         }
-        Scorer::open(reference, &self.features, &self.score, device).map(Some)
+        Scorer::open(reference, args.count, &self.features, &self.score, device).map(Some)
     }
 }
 

@@ -50,7 +50,8 @@ impl Evaluator {
         };
         let opened = || -> Result<Self> {
             let (features, score) = choices(section)?;
-            let scorer = Scorer::open(&section.reference, &features, &score, device)?;
+            let scorer =
+                Scorer::open(&section.reference, section.count, &features, &score, device)?;
             let evaluator = Self {
                 plan: Plan { sampler: section.plan(&experiment.sample)?, ..previews.clone() },
                 labels: Labels::all(&experiment.dis_config()),

@@ -110,3 +110,13 @@ fn intervals_and_subsets_are_the_same_in_every_run() {
     assert_ne!(metric(&other, "kd"), metric(&first, "kd"));
     assert_eq!(metric(&other, "fd"), fd);
 }
+
+#[test]
+fn a_metric_that_is_asked_for_twice_is_computed_once() {
+    let place = Place::new();
+    write_table(&place.path("x.safetensors"), &x(), 24);
+    write_table(&place.path("y.safetensors"), &y(), 24);
+    let args = ["--reference", "x.safetensors", "--samples", "y.safetensors"];
+    let page = place.eval(&[&args[..], &["--metrics", "fid,fid"]].concat()).succeeds().stdout;
+    assert_eq!(page.lines().filter(|line| line.starts_with("FD ")).count(), 1, "{page}");
+}

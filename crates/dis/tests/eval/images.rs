@@ -126,3 +126,24 @@ fn an_experiment_stands_for_its_images_as_they_are_trained_on() {
     assert_eq!(metric(&report, "fd"), 0.0);
     assert_eq!(metric(&report, "precision"), 1.0);
 }
+
+#[test]
+fn a_folder_appears_when_it_is_complete() {
+    let place = Place::new();
+    write_folder(&place.path("a"), 1, 6, 12);
+    image::save_buffer(
+        place.path("a").join("x.png"),
+        &noise(1, 9, 10),
+        10,
+        10,
+        image::ColorType::Rgb8,
+    )
+    .unwrap();
+    for out in ["b", "b.npz"] {
+        place.eval(&["npz", "a", "--out", out]).refuses(65, &["a/x.png", "expected 12x12"]);
+        assert!(!place.path(out).exists(), "{out}");
+    }
+    assert!(!place.path("b.npz.partial").exists());
+    let again = place.eval(&["npz", "a", "--out", "b"]);
+    again.refuses(2, &["b.partial exists", "remove it first"]);
+}

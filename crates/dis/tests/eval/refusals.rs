@@ -75,6 +75,8 @@ fn nothing_is_overwritten() {
     make(&[]).succeeds();
     make(&[]).refuses(2, &["s.safetensors exists", "--force"]);
     make(&["--force"]).succeeds();
+    let both = ["merge", "s.safetensors", "s.safetensors", "--out", "m.safetensors"];
+    place.eval(&both).refuses(2, &["s.safetensors is given twice"]);
     place.eval(&["npz", "a", "--out", "s.safetensors"]).refuses(2, &["s.safetensors exists"]);
     let other = ["stats", "a", "--out", "s.json"];
     place.eval(&[&other[..], &from].concat()).refuses(2, &["s.json", ".safetensors or .npz"]);

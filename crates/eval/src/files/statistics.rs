@@ -64,7 +64,11 @@ pub fn read_statistics(path: &Path) -> Result<StatisticsFile, EvalError> {
     }
     let file = TensorFile::open(path)?;
     let (Some(Kind::Statistics), Some(fingerprint)) = (file.kind(), file.fingerprint()) else {
-        return Err(file.wrong("kind", "something else".into(), "statistics of `dis eval`".into()));
+        let got = match file.kind() {
+            Some(Kind::Features) => "features, of which `dis eval stats` makes statistics",
+            _ => "no file of `dis eval`",
+        };
+        return Err(file.wrong("kind", got.into(), "statistics".into()));
     };
     let count = file.require("n", Dtype::U64, 1)?.shape == [1];
     let count = if count { file.read("n", 0, 8)?.as_chunks().0.first().copied() } else { None };

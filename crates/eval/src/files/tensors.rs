@@ -1,7 +1,7 @@
 //! Safetensors files of which only the header is read at once.
 
 use crate::EvalError;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{FORMAT, Fingerprint};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,11 @@ impl TensorFile {
             .map(|text| serde_json::from_str(text))
             .transpose()
             .map_err(|e| broken("fingerprint", e.to_string(), "one of this version".into()))?;
+        let spec = about.as_ref().and_then(|about: &About| about.fingerprint.features.as_ref());
+        if let Some(other) = spec.map(|spec| spec.format).filter(|&format| format != FORMAT) {
+            let expected = format!("{FORMAT}, the one this version knows");
+            return Err(broken("format of the fingerprint", other.to_string(), expected));
+        }
         Ok(Self { path: path.into(), file, header, start: 8 + header_len, about })
     }
 

@@ -7,7 +7,7 @@ mod file;
 mod mismatch;
 mod random;
 
-pub use file::{MAX_HEADER_LEN, WeightFile, read, write};
+pub use file::{MAX_HEADER_LEN, PUBLISHED_SHA256, WeightFile, read, write};
 pub use mismatch::{Difference, DifferenceKind, Mismatch, check};
 pub use random::random;
 

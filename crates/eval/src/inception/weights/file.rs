@@ -4,6 +4,7 @@ use super::{Tensor, TensorMap, check};
 use crate::EvalError;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, serialize_to_file};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -14,6 +15,13 @@ pub const MAX_HEADER_LEN: u64 = 16 << 20;
 /// What ends the names of the counts that norms keep while they are trained.
 const COUNT: &str = ".num_batches_tracked";
 
+/// How the SHA-256 of the published file of torch starts, from which all published figures come; its
+/// name ends so.
+pub const PUBLISHED_SHA256: &str = "6726825d";
+
+/// Key of the metadata that says which file of torch the weights come from.
+const SOURCE: &str = "source_sha256";
+
 /// The weights in a file, and which file it was.
 #[derive(Clone, Debug)]
 pub struct WeightFile {
@@ -21,6 +29,16 @@ pub struct WeightFile {
     pub tensors: TensorMap,
     /// BLAKE3 of the whole file, as hexadecimal digits: features of other weights are not comparable.
     pub blake3: String,
+    /// SHA-256 of the file of torch that they were converted from, where the file says so.
+    pub source_sha256: Option<String>,
+}
+
+impl WeightFile {
+    /// Whether the file says that it was made of the published one. Distances of other weights are no
+    /// FID.
+    pub fn is_published(&self) -> bool {
+        self.source_sha256.as_ref().is_some_and(|hash| hash.starts_with(PUBLISHED_SHA256))
+    }
 }
 
 /// Reads the weights of the network, which are the 472 tensors of [`layout`](super::layout) as f32.
@@ -50,7 +68,10 @@ pub fn read(path: &Path) -> Result<WeightFile, EvalError> {
         tensors.insert(name.into(), Tensor { shape: view.shape().to_vec(), data });
     }
     check(&tensors, &path.display().to_string())?;
-    Ok(WeightFile { tensors, blake3: blake3::hash(&bytes).to_hex().to_string() })
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|e| field("its header", "that of a safetensors file", e.to_string()))?;
+    let source_sha256 = header.metadata().as_ref().and_then(|all| all.get(SOURCE)).cloned();
+    Ok(WeightFile { tensors, blake3: blake3::hash(&bytes).to_hex().to_string(), source_sha256 })
 }
 
 /// The whole file, unless its first bytes rule out that it is one of these.
@@ -75,12 +96,17 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, EvalError> {
     Ok(bytes)
 }
 
-/// Writes the weights of the network as [`read`] reads them; equal input gives equal bytes.
+/// Writes the weights of the network as [`read`] reads them, with the SHA-256 of the file that they
+/// come from, where there is one; equal input gives equal bytes.
 ///
 /// # Errors
 /// [`EvalError::Weights`] when `tensors` are not those of the network, [`EvalError::Io`] when the file
 /// cannot be written.
-pub fn write(path: &Path, tensors: &TensorMap) -> Result<(), EvalError> {
+pub fn write(
+    path: &Path,
+    tensors: &TensorMap,
+    source_sha256: Option<&str>,
+) -> Result<(), EvalError> {
     check(tensors, "the set of tensors to be written")?;
     let failed = |error: SafeTensorError| {
         let error = match error {
@@ -97,5 +123,7 @@ pub fn write(path: &Path, tensors: &TensorMap) -> Result<(), EvalError> {
         Ok((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?))
     });
     let views = views.collect::<Result<Vec<_>, SafeTensorError>>().map_err(failed)?;
-    serialize_to_file(views, None, path).map_err(failed)
+    let metadata =
+        source_sha256.map(|hash| HashMap::from([(SOURCE.to_string(), hash.to_string())]));
+    serialize_to_file(views, metadata, path).map_err(failed)
 }
