@@ -64,7 +64,7 @@ fn the_default_is_what_the_files_allow() {
     assert_eq!(names, ["fd", "precision", "recall"]);
     for metrics in ["sfid", "is", "class-pr"] {
         let ended = place.eval(&[&sets[..], &["--metrics", metrics]].concat());
-        ended.refuses(2, &[metrics, "which has not all", "--metrics"]);
+        ended.refuses(2, &[metrics, "which has not all", "leave it out"]);
     }
 }
 
