@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pixel_counts_by_how_much_of_it_a_square_covers() {
+        // Twelve pixels in eight parts of one and a half.
+        let [first, second, ..] = shares(12);
+        assert_eq!(first, [(0, 8.0 / 12.0), (1, 4.0 / 12.0)]);
+        assert_eq!(second, [(1, 4.0 / 12.0), (2, 8.0 / 12.0)]);
+    }
+
+    #[test]
     fn a_pixel_reaches_the_squares_it_covers_and_no_other() {
         // 16 x 16 black pixels but one: each square is 2 x 2 pixels.
         let mut pixels = vec![0; 16 * 16 * 3];

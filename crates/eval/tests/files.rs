@@ -170,7 +170,10 @@ fn no_damage_panics_or_passes_for_other_numbers() {
 
 #[test]
 fn parts_merge_to_the_whole_and_differently_made_ones_do_not() {
-    let merged = file().merge(&StatisticsFile { pool: statistics(3.0), ..file() }).unwrap();
+    let mut part = StatisticsFile { pool: statistics(3.0), ..file() };
+    part.fingerprint.origin.notes = vec!["2 grey images".into()];
+    let merged = file().merge(&part).unwrap();
+    assert_eq!(merged.fingerprint.origin.notes, ["2 grey images"]);
     assert_eq!(merged.pool.count, Some(10));
     assert_eq!(merged.pool.mean, [2.0, -1.0]);
     // 4 times each covariance, and 2.5 times the square of the distance 2, over 9.
