@@ -209,6 +209,17 @@ fn exact(rows: &[Vec<f64>]) -> Statistics {
     Statistics::new(mean, covariance, None).expect("a covariance")
 }
 
+/// Rounding can leave a covariance of as many rows as features with one eigenvalue too many.
+#[test]
+fn the_rank_is_below_the_number_of_rows() {
+    for seed in 0..400 {
+        let rows = Features::uniform(seed, 10, 10);
+        let by_statistics = of_statistics(rows.rows(), rows.rows());
+        let by_features = of_features(rows.rows(), rows.rows()).expect("equal lengths");
+        assert_eq!([by_statistics.ranks, by_features.ranks], [[9, 9], [9, 9]], "seed {seed}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

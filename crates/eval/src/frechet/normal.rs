@@ -28,7 +28,10 @@ impl Normal {
     /// The distribution with given statistics.
     pub(crate) fn of_statistics(statistics: &Statistics) -> Result<Self, EvalError> {
         statistics.check()?;
-        let factor = factor(&statistics.covariance, statistics.dim())?;
+        let dim = statistics.dim();
+        // Of n images the covariance has rank n - 1 at most, whatever rounding makes of the rest.
+        let most = statistics.count.map_or(dim, |n| dim.min(n.saturating_sub(1) as usize));
+        let factor = factor(&statistics.covariance, dim, most)?;
         Ok(Self {
             mean: statistics.mean.clone(),
             trace: statistics.trace(),
@@ -50,7 +53,7 @@ impl Normal {
         let dim = rows.dim();
         let mean = mean(rows, picks);
         let scale = ((picks.len() - 1) as f64).sqrt().recip();
-        if picks.len() < dim {
+        if picks.len() <= dim {
             return Self::of_few(&centred(rows, picks, &mean, scale), mean);
         }
         let mut products = Tiles::new(dim);
@@ -59,11 +62,11 @@ impl Normal {
         }
         let covariance = products.into_symmetric(|_, _, product| product);
         let trace = covariance.iter().step_by(dim + 1).sum();
-        let factor = factor(&covariance, dim)?;
+        let factor = factor(&covariance, dim, dim)?;
         Ok(Self { mean, trace, rank: factor.ncols(), factor })
     }
 
-    /// The distribution of fewer rows than features, whose rows `[n, d]`, centred and divided by
+    /// The distribution of no more rows than features, whose rows `[n, d]`, centred and divided by
     /// `√(n - 1)`, are the factor. Their products with each other have the covariance's eigenvalues.
     fn of_few(rows: &[f64], mean: Vec<f64>) -> Result<Self, EvalError> {
         let (dim, count) = (mean.len(), rows.len() / mean.len());
@@ -72,7 +75,8 @@ impl Normal {
         let trace = (0..count).map(|i| gram[(i, i)]).sum();
         let eigenvalues = gram.self_adjoint_eigenvalues(Side::Lower).map_err(|_| unsolved())?;
         let cut = cut(dim, eigenvalues.iter().copied().fold(0.0, f64::max));
-        let rank = eigenvalues.iter().filter(|&&value| value > cut).count();
+        // The rows sum to 0, so that one of them is none of the rank.
+        let rank = eigenvalues.iter().filter(|&&value| value > cut).count().min(count - 1);
         Ok(Self { mean, factor, trace, rank })
     }
 }
@@ -82,11 +86,13 @@ pub(super) fn cut(dim: usize, largest: f64) -> f64 {
     dim as f64 * f64::EPSILON * largest
 }
 
-/// `F [d, r]` with `F Fᵀ` a covariance of rank r: Cholesky's where every pivot is above rounding, else
+/// `F [d, r]` with `F Fᵀ` a covariance of rank r, at most `most`: Cholesky's where every pivot is above rounding, else
 /// the eigenvectors of eigenvalues above rounding, each times their root.
-fn factor(covariance: &[f64], dim: usize) -> Result<Mat<f64>, EvalError> {
+fn factor(covariance: &[f64], dim: usize, most: usize) -> Result<Mat<f64>, EvalError> {
     let matrix = MatRef::from_column_major_slice(covariance, dim, dim);
-    if let Ok(cholesky) = matrix.llt(Side::Lower) {
+    if most == dim
+        && let Ok(cholesky) = matrix.llt(Side::Lower)
+    {
         let lower = cholesky.L();
         let least = (0..dim).map(|i| lower[(i, i)] * lower[(i, i)]).fold(f64::INFINITY, f64::min);
         if least > cut(dim, largest_variance(covariance, dim)) {
@@ -102,6 +108,7 @@ fn factor(covariance: &[f64], dim: usize) -> Result<Mat<f64>, EvalError> {
         return Err(EvalError::input("least eigenvalue of a covariance", least, expected));
     }
     let first = (0..dim).find(|&i| values[i] > cut(dim, largest)).unwrap_or(dim);
+    let first = first.max(dim - most);
     let rank = dim - first;
     Ok(Mat::from_fn(dim, rank, |i, j| vectors[(i, first + j)] * values[first + j].sqrt()))
 }
