@@ -85,7 +85,8 @@ fn features_of_another_network_or_protocol_are_refused_unless_forced() {
     assert!(report["warnings"].to_string().contains("by force"), "{report}");
     let sets = ["--reference", "pixels.safetensors", "--samples", "adm.safetensors"];
     place.eval(&sets).refuses(65, &["network: pixels", "random-inception, seed 1"]);
-    // Known before any image becomes features.
+    // Known before any image becomes features: the last of these cannot.
+    std::fs::write(place.path("b").join("x.png"), b"no image").unwrap();
     let sets = ["--reference", "pixels.safetensors", "--samples", "b"];
     let ended = place.eval(&[&sets[..], &["--features-from", "random-inception"]].concat());
     ended.refuses(65, &["network: pixels in the reference"]);
